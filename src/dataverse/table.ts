@@ -1,0 +1,37 @@
+/** A column as far as reading and writing its values needs it. Names as in Dataverse's metadata. */
+export interface Column {
+  readonly logicalName: string;
+  /** AttributeType: `String`, `Memo`, `Integer`, `BigInt`, `Decimal`, `Double`, `Money`, `Boolean`, `DateTime`, `Picklist`, … */
+  readonly type: string;
+  readonly validForCreate: boolean;
+  readonly validForUpdate: boolean;
+  /** Longest text in UTF-16 units, for `String` and `Memo`. */
+  readonly maxLength?: number;
+  readonly minValue?: number;
+  readonly maxValue?: number;
+  /** Numbers that a choice, state or status column takes. */
+  readonly options?: ReadonlySet<number>;
+  /** For `DateTime`: `DateOnly` takes a date, the others a time with offset. */
+  readonly dateBehavior?: 'DateOnly' | 'UserLocal' | 'TimeZoneIndependent';
+  /** For lookups: target table → navigation property for `@odata.bind`, with the target's entity set. */
+  readonly targets?: ReadonlyMap<string, { readonly navigationProperty: string; readonly entitySetName: string }>;
+}
+
+export interface AlternateKey {
+  readonly logicalName: string;
+  readonly columns: readonly string[];
+  readonly status: 'Pending' | 'InProgress' | 'Active' | 'Failed';
+}
+
+/** A table's definition as the write path needs it. */
+export interface Table {
+  readonly logicalName: string;
+  readonly entitySetName: string;
+  readonly primaryId: string;
+  readonly primaryName: string;
+  readonly columns: ReadonlyMap<string, Column>;
+  readonly keys: readonly AlternateKey[];
+}
+
+/** The values of a key's columns. For rows addressed by their id: `{ id: guid }`. */
+export type RowKey = Readonly<Record<string, string | number | boolean | null>>;
