@@ -1,1 +1,55 @@
-export default function setup(): void {}
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { startAzurite } from '../../src/local/azurite.ts';
+import { extraCaFile, openAuthority } from '../../src/local/certificates.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The one Azurite of the run; `freshStorage` in storage.ts hands out its accounts. */
+    storage: {
+      blobServiceUri: string;
+      queueServiceUri: string;
+      tableServiceUri: string;
+      accounts: number;
+      /** An account is taken by whoever can make the folder of its number in here. */
+      takenFolder: string;
+    };
+    /** PEM files of the authority that the test workers trust, and of a server certificate for localhost. */
+    authority: { caFile: string; certFile: string; keyFile: string };
+  }
+}
+
+// The list goes to Azurite in an environment variable, which Linux limits to 128 KB.
+const ACCOUNTS = 2_000;
+
+/** Starts what all test files share: a local authority that they trust, and one Azurite in memory. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-test-'));
+  const authority = openAuthority(join(folder, 'authority'));
+  // Node reads this when a process starts: it reaches the workers, which vitest forks after this.
+  process.env['NODE_EXTRA_CA_CERTS'] = extraCaFile(authority, process.env['NODE_EXTRA_CA_CERTS']);
+
+  const takenFolder = join(folder, 'taken-accounts');
+  mkdirSync(takenFolder);
+  const azurite = await startAzurite({
+    tls: authority.server,
+    accounts: Array.from({ length: ACCOUNTS }, (_, number) => `test${number}`),
+  });
+  const origin = (uri: string) => new URL(uri).origin;
+  project.provide('storage', {
+    blobServiceUri: origin(azurite.blobServiceUri),
+    queueServiceUri: origin(azurite.queueServiceUri),
+    tableServiceUri: origin(azurite.tableServiceUri),
+    accounts: ACCOUNTS,
+    takenFolder,
+  });
+  const { certFile, keyFile } = authority.server;
+  project.provide('authority', { caFile: authority.caFile, certFile, keyFile });
+
+  return async () => {
+    await azurite.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+}
