@@ -4,8 +4,8 @@ import { BridgeError } from '../shared/errors.ts';
  * What went wrong between us and Dataverse, by what a caller can do about it:
  * `unauthenticated` 401 · `forbidden` 403 · `notFound` 404 · `conflict` 412 · `limitExceeded` 429 · `tooLarge` 413 ·
  * `refused` another 4xx: the request itself is wrong · `unavailable` 5xx, after retries · `network` no answer, after
- * retries · `notDataverse` an answer that is not the Web API's (a proxy's HTML page) · `tableUnknown` and
- * `columnUnknown` names that metadata does not hold · `tableNotAllowed` outside the connection's `allowedTables`.
+ * retries · `notDataverse` an answer that is not the Web API's (a proxy's HTML page) · `tableUnknown`, `keyUnknown`
+ * names that metadata does not hold · `tableNotAllowed` outside the connection's `allowedTables`.
  */
 export type DataverseErrorCode =
   | 'unauthenticated'
@@ -19,7 +19,6 @@ export type DataverseErrorCode =
   | 'network'
   | 'notDataverse'
   | 'tableUnknown'
-  | 'columnUnknown'
   | 'keyUnknown'
   | 'tableNotAllowed';
 
@@ -44,5 +43,87 @@ export class DataverseError extends BridgeError<DataverseErrorCode> {
   ) {
     super(code, message, options);
     this.facts = facts;
+  }
+}
+
+/** Failures that say nothing about the rows of a request: the same request may succeed later. */
+export const isOutage = (error: DataverseError): boolean =>
+  ['unauthenticated', 'limitExceeded', 'unavailable', 'network', 'notDataverse'].includes(error.code);
+
+/** An answer of the service, or of something in front of it. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: string;
+  readonly serviceRequestId?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Turns an answer with a failing status into the error that names its cause. */
+export function errorFromAnswer(answer: ErrorAnswer): DataverseError {
+  const said = serviceError(answer);
+  const facts: DataverseFacts = {
+    status: answer.status,
+    ...(said && { serviceCode: said.code }),
+    ...(answer.serviceRequestId && { serviceRequestId: answer.serviceRequestId }),
+    ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
+  };
+  const code = codeOf(answer.status, said !== undefined, answer.contentType);
+  const message =
+    said?.message || `Dataverse answered ${answer.status}${said ? '' : ` with ${answer.contentType || 'no content'}`}.`;
+  return new DataverseError(code, message, facts, { hint: hintFor(code, said?.code ?? '', said?.message ?? '') });
+}
+
+function codeOf(status: number, isServiceError: boolean, contentType: string): DataverseErrorCode {
+  if (status === 401) return 'unauthenticated';
+  if (status === 429) return 'limitExceeded';
+  if (status >= 500) return 'unavailable';
+  if (!isServiceError && contentType.includes('html')) return 'notDataverse';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'notFound';
+  if (status === 412) return 'conflict';
+  return status === 413 ? 'tooLarge' : 'refused';
+}
+
+function serviceError(answer: ErrorAnswer): { code: string; message: string } | undefined {
+  try {
+    const body: unknown = JSON.parse(answer.text);
+    const error = isRecord(body) && isRecord(body['error']) ? body['error'] : undefined;
+    return error && { code: String(error['code'] ?? ''), message: String(error['message'] ?? '') };
+  } catch {
+    return undefined;
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+const hintsByServiceCode: Readonly<Record<string, string>> = {
+  '0x80072560':
+    'Add the registration as an application user of this environment (Power Platform admin centre, Settings, Application users) and enable it.',
+  '0x80040220': 'Give the application user’s security role the privilege that the message names.',
+  '0x80042f09': 'Assign a security role to the application user.',
+  '0x80060891': 'The row that the key names does not exist.',
+  '0x80060892': 'Another row already holds these key values.',
+  '0x80040237': 'A row with this id or key exists already.',
+  '0x80060890': 'Use the columns of an alternate key whose index is Active, or create one.',
+  '0x80044331': 'Shorten the text, or map the column with "truncate": true.',
+};
+
+function hintFor(code: DataverseErrorCode, serviceCode: string, message: string): string | undefined {
+  const known = hintsByServiceCode[serviceCode.toLowerCase()];
+  if (known) return known;
+  if (/secured|field.?security/i.test(message))
+    return 'The column is secured: add the application user to a field security profile.';
+  switch (code) {
+    case 'unauthenticated':
+      return 'Dataverse did not accept the token: check that the scope’s host is the environment’s.';
+    case 'notDataverse':
+      return 'Something other than Dataverse answered: check the URL, a proxy, and whether the environment is active.';
+    case 'limitExceeded':
+      return 'Service protection limits are reached; send again after the time in Retry-After.';
+    case 'unavailable':
+      return 'Dataverse is not available at the moment; sending again is safe.';
+    default:
+      return undefined;
   }
 }

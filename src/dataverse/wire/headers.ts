@@ -1,0 +1,10 @@
+/** What every request to the Web API carries. `If-None-Match: null` switches caching off, literally so. */
+export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
+  accept: 'application/json',
+  'odata-maxversion': '4.0',
+  'odata-version': '4.0',
+  'if-none-match': 'null',
+};
+
+export const CONTINUE_ON_ERROR = { prefer: 'odata.continue-on-error' };
+export const UPDATE_ONLY = { 'if-match': '*' };
