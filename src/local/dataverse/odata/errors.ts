@@ -1,9 +1,15 @@
 import { BridgeError } from '../../../shared/errors.ts';
 
-/** A request that the service answers with 400 and this message; the texts are those of its parser, Microsoft.OData.Core. */
+/**
+ * A request that the service answers with 400, this code and this message. The messages are those of the parsers that
+ * Dataverse is built on (Microsoft.OData.Core and ASP.NET OData): clients and their users know them.
+ */
 export class ODataSyntaxError extends BridgeError<'odataSyntax'> {
-  constructor(message: string, options?: ErrorOptions) {
-    super('odataSyntax', message, options);
+  readonly serviceCode: '0x0' | '0x80060888';
+
+  constructor(message: string, serviceCode: '0x0' | '0x80060888' = '0x80060888') {
+    super('odataSyntax', message);
+    this.serviceCode = serviceCode;
   }
 }
 
@@ -16,3 +22,15 @@ export class ODataNotEmulatedError extends BridgeError<'odataNotEmulated'> {
     this.what = what;
   }
 }
+
+export const syntaxErrorAt = (position: number, text: string): ODataSyntaxError =>
+  new ODataSyntaxError(`Syntax error at position ${position} in '${text}'.`);
+
+/** `option` with its `$`. */
+export const emptyOption = (option: string): ODataSyntaxError =>
+  new ODataSyntaxError(`The value for OData query '${option}' cannot be empty.`, '0x0');
+
+export const invalidTerm = (term: string): ODataSyntaxError =>
+  new ODataSyntaxError(`Term '${term}' is not valid in a $select or $expand expression.`, '0x0');
+
+export const tooDeep = (): ODataSyntaxError => new ODataSyntaxError('Recursion depth exceeded allowed limit.');
