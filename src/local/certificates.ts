@@ -75,13 +75,18 @@ export function makeCertificate(options: {
 
 /** PKCS#12 (3DES, empty password) of a PEM certificate and its PEM key, in base64. */
 export function pfxOf(certPem: string, keyPem: string): string {
-  const pkcs12 = forge.pkcs12.toPkcs12Asn1(
-    forge.pki.privateKeyFromPem(keyPem),
-    [forge.pki.certificateFromPem(certPem)],
-    '',
-    { algorithm: '3des' },
-  );
-  return Buffer.from(forge.asn1.toDer(pkcs12).getBytes(), 'binary').toString('base64');
+  return pkcs12(forge.pki.privateKeyFromPem(keyPem), certPem);
+}
+
+/** PKCS#12 of a PEM certificate alone, in base64. */
+export function certificatePfx(certPem: string): string {
+  return pkcs12(null, certPem);
+}
+
+function pkcs12(key: forge.pki.rsa.PrivateKey | null, certPem: string): string {
+  const certificates = [forge.pki.certificateFromPem(certPem)];
+  const file = forge.pkcs12.toPkcs12Asn1(key, certificates, '', { algorithm: '3des' });
+  return Buffer.from(forge.asn1.toDer(file).getBytes(), 'binary').toString('base64');
 }
 
 function filesIn(folder: string) {
