@@ -31,7 +31,7 @@ export interface TableCondition {
 export interface TableQuery {
   /** All of them hold. */
   readonly where?: readonly TableCondition[];
-  /** 1 to 1000. */
+  /** How many entities to give at most. */
   readonly limit: number;
   /** From the page before. */
   readonly continuation?: string;
@@ -60,6 +60,9 @@ export interface TableStore {
   /** Asks the service until there are `limit` entities or no more; a condition off the keys scans what precedes. */
   query(query: TableQuery, signal?: AbortSignal): Promise<TablePage>;
 }
+
+/** The service answers with no more at a time. */
+const MAX_PAGE = 1000;
 
 export function tableStore(name: string, table: () => Promise<TableClient>): TableStore {
   const withHome = createOnFirstUse(async () => (await table()).createTable());
@@ -115,7 +118,9 @@ export function tableStore(name: string, table: () => Promise<TableClient>): Tab
         try {
           do {
             const from = next === undefined ? {} : { continuationToken: next };
-            const { value: page } = await listed.byPage({ maxPageSize: limit - entities.length, ...from }).next();
+            const { value: page } = await listed
+              .byPage({ maxPageSize: Math.min(limit - entities.length, MAX_PAGE), ...from })
+              .next();
             entities.push(...(page ?? []).map(stored));
             next = page?.continuationToken;
           } while (next !== undefined && entities.length < limit);
