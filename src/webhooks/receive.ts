@@ -4,6 +4,7 @@ import { messageOf } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
 import { StorageError } from '../storage/errors.ts';
 import type { Storage } from '../storage/storage.ts';
+import type { Log } from '../telemetry/log.ts';
 import { WebhookError } from './errors.ts';
 import {
   BODY_CONTAINER,
@@ -14,13 +15,7 @@ import {
   parseBody,
   type QueuedEvent,
 } from './queued-event.ts';
-import {
-  createSecretVerifier,
-  presentedSecrets,
-  type RequestHead,
-  type WebhookLog,
-  type WebhookSecrets,
-} from './verify.ts';
+import { createSecretVerifier, presentedSecrets, type RequestHead, type WebhookSecrets } from './verify.ts';
 
 /** A POST to an endpoint, its body unread. */
 export interface WebhookRequest extends RequestHead {
@@ -47,7 +42,7 @@ export function createWebhookReceiver(deps: {
   storage: Storage;
   clock: Clock;
   newId: NewId;
-  log: WebhookLog;
+  log: Log;
 }): WebhookReceiver {
   const verifier = createSecretVerifier(deps);
   const bodies = deps.storage.blobs(BODY_CONTAINER);
@@ -97,7 +92,7 @@ export function createWebhookReceiver(deps: {
       const delivery = { delivery: deps.newId(), endpoint: name, receivedAt: isoTime(deps.clock.now()) };
       const id = eventId(delivery, body.context);
       try {
-        await enqueue(delivery, id, bytes, signal);
+        await withinDeadline(deps.clock, signal, (bounded) => enqueue(delivery, id, bytes, bounded));
       } catch (cause) {
         if (signal?.aborted) throw cause;
         throw new WebhookError('notQueued', `The event cannot be kept now: ${messageOf(cause)}`, {
@@ -108,6 +103,27 @@ export function createWebhookReceiver(deps: {
       return { accepted: true, recognised: body.context !== undefined, id };
     },
   };
+}
+
+/** Storage that hangs has to become a 503, which Dataverse repeats, before its own 60 s are over. */
+const STORAGE_MS = 20_000;
+
+async function withinDeadline(
+  clock: Clock,
+  signal: AbortSignal | undefined,
+  run: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const deadline = new AbortController();
+  const over = new AbortController();
+  clock.sleep(STORAGE_MS, over.signal).then(
+    () => deadline.abort(new Error(`Storage gave no answer in ${STORAGE_MS / 1000} s.`)),
+    () => {},
+  );
+  try {
+    await run(signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal);
+  } finally {
+    over.abort();
+  }
 }
 
 function unlessConflict(error: unknown): void {

@@ -1,17 +1,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { WebhookEndpoint } from '../config/settings.ts';
 import type { Clock } from '../shared/clock.ts';
+import { messageOf } from '../shared/errors.ts';
+import type { Log } from '../telemetry/log.ts';
 import { WebhookError } from './errors.ts';
 
 /** Where the secrets of endpoints are kept: Key Vault. */
 export interface WebhookSecrets {
   /** The values of the newest enabled versions of a secret, at most `count`, newest first. */
   newestEnabled(name: string, count: number, signal?: AbortSignal): Promise<readonly string[]>;
-}
-
-/** Where the receiver says what nobody is answered with; facts are ids and names only. */
-export interface WebhookLog {
-  warn(message: string, facts: Readonly<Record<string, string | number | boolean>>): void;
 }
 
 /** What is read of a request before its body. */
@@ -55,7 +52,11 @@ export function createSecretVerifier(deps: { secrets: WebhookSecrets; clock: Clo
       secret.readAt = secret.askedAt;
     } catch (error) {
       secret.failure = error;
-      deps.log.warn('webhook secret cannot be read', { secretName, usesEarlierVersions: secret.digests !== undefined });
+      deps.log('webhook secret cannot be read', {
+        secretName,
+        usesEarlierVersions: secret.digests !== undefined,
+        reason: messageOf(error),
+      });
     }
   };
   /** All who wait at the same time share one reading, which therefore obeys nobody's abort. */

@@ -18,10 +18,8 @@ function world(versions: string[] = ['newest', 'older']) {
         return state.versions.slice(0, count);
       },
     },
-    log: {
-      warn: () => {
-        state.warnings += 1;
-      },
+    log: () => {
+      state.warnings += 1;
     },
   });
   return { state, accepts: (...presented: string[]) => verifier.accepts('hook', presented) };
