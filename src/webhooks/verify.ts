@@ -41,7 +41,7 @@ export interface SecretVerifier {
  * A mismatch makes the vault be asked again, so that a rotated secret is known at once and without a restart. When
  * the vault does not answer, the versions read before it fell silent stay in use.
  */
-export function createSecretVerifier(deps: { secrets: WebhookSecrets; clock: Clock; log: WebhookLog }): SecretVerifier {
+export function createSecretVerifier(deps: { secrets: WebhookSecrets; clock: Clock; log: Log }): SecretVerifier {
   const known = new Map<string, KnownSecret>();
 
   const load = async (secretName: string, secret: KnownSecret): Promise<void> => {
