@@ -1,8 +1,10 @@
 import type { HttpResponseInit } from '@azure/functions';
+import { ActivationError } from '../activations/errors.ts';
 import { SettingsError } from '../config/settings.ts';
 import { ConnectionError } from '../connections/errors.ts';
-import { DataverseError } from '../dataverse/errors.ts';
+import { DataverseError, type DataverseErrorCode } from '../dataverse/errors.ts';
 import { BridgeError } from '../shared/errors.ts';
+import { StorageError, type StorageErrorCode } from '../storage/errors.ts';
 
 /** One fault of a request, with where it is: a JSON path, a setting, a column. */
 export interface ProblemDetail {
@@ -40,23 +42,14 @@ export class RequestError extends BridgeError {
   }
 }
 
-/** The HTTP status of each error code that can reach a caller. A code that is missing here is a fault of ours: 500. */
+/** The HTTP status of errors whose class does not carry one itself. A code that is missing here is a fault of ours: 500. */
 const statusByCode: Readonly<Record<string, number>> = {
-  // settings
-  settingsFault: 503,
   connectionUnknown: 404,
   webhookUnknown: 404,
-  // connections
-  vaultUnavailable: 503,
-  vaultDenied: 503,
-  vaultObjectMissing: 503,
-  certificateUnusable: 503,
-  certificateExpired: 503,
-  certificateNotYetValid: 503,
-  entraUnreachable: 503,
-  tokenRefused: 503,
-  writesStopped: 503,
-  // Dataverse
+  settingsFault: 503,
+};
+
+const dataverseStatus: Readonly<Record<DataverseErrorCode, number>> = {
   unauthenticated: 502,
   forbidden: 403,
   notFound: 404,
@@ -70,6 +63,15 @@ const statusByCode: Readonly<Record<string, number>> = {
   tableUnknown: 404,
   keyUnknown: 400,
   tableNotAllowed: 403,
+};
+
+const storageStatus: Readonly<Record<StorageErrorCode, number>> = {
+  conflict: 412,
+  notFound: 404,
+  unavailable: 503,
+  denied: 503,
+  messageTooLarge: 413,
+  refused: 500,
 };
 
 const titles: Readonly<Record<number, string>> = {
@@ -117,6 +119,9 @@ export function problemOf(error: unknown, requestId: string): Problem {
 }
 
 function statusOf(error: BridgeError): number {
+  if (error instanceof DataverseError) return dataverseStatus[error.code];
+  if (error instanceof StorageError) return storageStatus[error.code];
+  if (error instanceof ConnectionError) return 503;
   if ('status' in error && typeof error.status === 'number') return error.status;
   return statusByCode[error.code] ?? 500;
 }
@@ -125,7 +130,8 @@ function detailsOf(error: BridgeError): readonly ProblemDetail[] {
   if (error instanceof SettingsError) {
     return error.faults.map((fault) => ({ path: fault.setting, code: 'settingFault', message: fault.message }));
   }
-  return 'errors' in error && Array.isArray(error.errors) ? (error.errors as ProblemDetail[]) : [];
+  if (error instanceof ActivationError) return error.faults;
+  return error instanceof RequestError ? error.errors : [];
 }
 
 /** The answer that carries a problem. */

@@ -2,6 +2,7 @@ import type { HttpHandler, HttpMethod, HttpRequest, HttpResponseInit, Invocation
 import { app } from '@azure/functions';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf } from '../shared/errors.ts';
+import { type Log, logLine } from '../telemetry/log.ts';
 import { problemResponse, RequestError } from './problem.ts';
 import { routeValues } from './route-values.ts';
 
@@ -18,7 +19,7 @@ export interface Call {
   readonly requestId: string;
   /** Milliseconds since 1970 by which the answer must have ended. */
   readonly deadline: number;
-  readonly log: (message: string, facts?: Readonly<Record<string, unknown>>) => void;
+  readonly log: Log;
 }
 
 export interface Route {
@@ -99,10 +100,6 @@ function requestIdOf(request: HttpRequest, context: InvocationContext): string {
   const given = request.headers.get('x-request-id');
   return given && /^[\w.:-]{1,128}$/.test(given) ? given : context.invocationId;
 }
-
-/** One line of log: a text and its facts as JSON. */
-export const logLine = (message: string, facts: Readonly<Record<string, unknown>>): string =>
-  `${message} ${JSON.stringify(facts)}`;
 
 /** An answer with a JSON body. */
 export const json = (

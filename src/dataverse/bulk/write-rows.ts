@@ -59,22 +59,36 @@ const LOOKUP_CHARACTERS = 16_000;
 /**
  * Writes rows in input order and yields one outcome for each, in input order. Rows are sent as bulk messages; when one
  * of those is refused its rows are sent again one by one in a `$batch`, so that exactly the bad ones are told. Rows
- * with equal keys never share a request. Throws DataverseError on an outage unless told to reject; writing the rows
- * again is safe either way.
+ * with equal keys never share a request. What comes in as an outcome already (a row that was rejected before) passes
+ * through in its place. Throws DataverseError on an outage unless told to reject; writing the rows again is safe
+ * either way.
  */
-export async function* writeRows(context: WriteContext, rows: AsyncIterable<RowToWrite>): AsyncGenerator<RowOutcome> {
+export async function* writeRows(
+  context: WriteContext,
+  rows: AsyncIterable<RowToWrite | RowOutcome>,
+): AsyncGenerator<RowOutcome> {
   const { batchSize = BATCH_SIZE } = context;
   const writer: Writer = { ...context, outage: undefined };
-  let batch = new Map<string, RowToWrite>();
+  let batch: (RowToWrite | RowOutcome)[] = [];
+  const identities = new Set<string>();
   for await (const row of rows) {
-    const identity = sameKey(row.key);
-    if (batch.size >= batchSize || batch.has(identity)) {
-      yield* await writeBatchOfRows(writer, [...batch.values()]);
-      batch = new Map();
+    const identity = 'outcome' in row ? undefined : sameKey(row.key);
+    if (batch.length >= batchSize || (identity !== undefined && identities.has(identity))) {
+      yield* await writeMixed(writer, batch);
+      batch = [];
+      identities.clear();
     }
-    batch.set(identity, row);
+    batch.push(row);
+    if (identity !== undefined) identities.add(identity);
   }
-  if (batch.size > 0) yield* await writeBatchOfRows(writer, [...batch.values()]);
+  yield* await writeMixed(writer, batch);
+}
+
+async function writeMixed(writer: Writer, batch: readonly (RowToWrite | RowOutcome)[]): Promise<RowOutcome[]> {
+  const settled = batch.filter((row) => 'outcome' in row);
+  const rows = batch.filter((row) => !('outcome' in row)) as RowToWrite[];
+  const written = rows.length > 0 ? await writeBatchOfRows(writer, rows) : [];
+  return [...settled, ...written].sort((a, b) => a.index - b.index);
 }
 
 interface Writer extends WriteContext {
@@ -130,13 +144,12 @@ async function writeBatchOfRows(writer: Writer, rows: readonly RowToWrite[]): Pr
     const steps = rows.map((row) => stepFor(writer.mode, row, row.id ?? ids.get(sameKey(row.key))));
     const toSend = (kind: WriteStep['kind']): WriteStep[] =>
       steps.filter((step) => 'kind' in step && step.kind === kind) as WriteStep[];
-    const written = [
+    return [
       ...steps.filter((step) => 'outcome' in step),
       ...(await sendRows(writer, 'CreateMultiple', toSend('create'))),
       ...(await sendRows(writer, 'UpdateMultiple', toSend('update'))),
       ...(await replay(writer, toSend('delete'))),
     ];
-    return written.sort((a, b) => a.index - b.index);
   });
 }
 

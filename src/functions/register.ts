@@ -1,0 +1,28 @@
+import { registerRoutes } from '../http/routes.ts';
+import { activationRoutes, registerActivationWorkers } from './activations.ts';
+import { connectionRoutes, registerConnectionHealth } from './connections.ts';
+import type { Services } from './services.ts';
+import { tableRoutes } from './tables.ts';
+import { registerWebhookWorker, webhookRoutes } from './webhooks.ts';
+
+/** Every route of the app but `GET health`, which is registered before anything that could fail. */
+export const appRoutes = (services: Services) => [
+  ...connectionRoutes(services),
+  ...tableRoutes(services),
+  ...activationRoutes(services),
+  ...webhookRoutes(services),
+];
+
+export function registerFunctions(services: Services): void {
+  registerRoutes(appRoutes(services), services);
+  registerConnectionHealth(services);
+  registerActivationWorkers(services);
+  registerWebhookWorker(services);
+  for (const fault of [
+    ...services.settings.faults,
+    ...[...services.settings.connectionFaults.values()].flat(),
+    ...[...services.settings.webhookFaults.values()].flat(),
+  ]) {
+    services.log('setting fault', { ...fault });
+  }
+}

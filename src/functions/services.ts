@@ -1,0 +1,98 @@
+import { tmpdir } from 'node:os';
+import type { TokenCredential } from '@azure/identity';
+import { type Activations, createActivations } from '../activations/activations.ts';
+import { dataverseTarget } from '../activations/dataverse-target.ts';
+import { type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
+import { type Connections, createConnections } from '../connections/connections.ts';
+import { type Clock, systemClock } from '../shared/clock.ts';
+import { newGuid } from '../shared/ids.ts';
+import { openStorage, type Storage } from '../storage/storage.ts';
+import { consoleLog, type Log } from '../telemetry/log.ts';
+import { createEventStore, type EventStore } from '../webhooks/events.ts';
+import { createWebhookReceiver, type WebhookReceiver } from '../webhooks/receive.ts';
+
+/** What functions work with. Everything behind it is made, loaded and connected at its first use. */
+export interface Services {
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly connections: Connections;
+  storage(): Storage;
+  activations(): Activations;
+  webhookReceiver(): WebhookReceiver;
+  webhookEvents(): EventStore;
+  /** Throws SettingsError while app-wide settings have faults. */
+  assertSettings(): void;
+}
+
+export function createServices(env: Environment, log: Log = consoleLog): Services {
+  const settings = parseSettings(env);
+  const clock = systemClock;
+  const identity = managedIdentity(settings.managedIdentityClientId);
+  const connections = createConnections({ settings, identity, clock, random: Math.random, newId: newGuid, log });
+  const assertSettings = (): void => {
+    if (settings.faults.length === 0) return;
+    throw new SettingsError(
+      'settingsFault',
+      'The app’s settings have faults.',
+      settings.faults,
+      'Correct the settings; the app restarts by itself.',
+    );
+  };
+  const storage = once(() => {
+    assertSettings();
+    if (!settings.storage) throw new SettingsError('settingsFault', 'No storage account is set.', settings.faults);
+    return openStorage(settings.storage, identity);
+  });
+  return {
+    settings,
+    clock,
+    log,
+    connections,
+    assertSettings,
+    storage,
+    activations: once(() =>
+      createActivations({
+        storage: storage(),
+        target: dataverseTarget(connections, newGuid),
+        clock,
+        newId: newGuid,
+        log,
+        workFolder: tmpdir(),
+      }),
+    ),
+    webhookReceiver: once(() =>
+      createWebhookReceiver({
+        endpoints: settings.webhooks,
+        secrets: connections.vault(),
+        storage: storage(),
+        clock,
+        newId: newGuid,
+        log,
+      }),
+    ),
+    webhookEvents: once(() => createEventStore({ storage: storage() })),
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/** The app's managed identity; the SDK is loaded when the first token is asked for. */
+function managedIdentity(clientId: string | undefined): TokenCredential {
+  const load = once(async () => {
+    const { ManagedIdentityCredential } = await import('@azure/identity');
+    return clientId === undefined ? new ManagedIdentityCredential() : new ManagedIdentityCredential({ clientId });
+  });
+  return {
+    async getToken(scopes, options) {
+      const credential = await load();
+      return credential.getToken(scopes, options);
+    },
+  };
+}

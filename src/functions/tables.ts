@@ -1,0 +1,141 @@
+import type { HttpResponseInit } from '@azure/functions';
+import { keyStrategy, readKey } from '../dataverse/bulk/keys.ts';
+import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import { type KeyStrategy, type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';
+import { newMeter } from '../dataverse/client.ts';
+import type { Table } from '../dataverse/table.ts';
+import { toWireRow, unknownColumn } from '../dataverse/values.ts';
+import { bodyChunks } from '../http/body.ts';
+import { RequestError } from '../http/problem.ts';
+import { oneOf } from '../http/query-values.ts';
+import type { Call, Route } from '../http/routes.ts';
+import { streamRows } from '../http/row-answer.ts';
+import { BodyBrokenError, type InputRow, type InputRows, readRows } from '../http/rows.ts';
+import { newGuid } from '../shared/ids.ts';
+import type { Services } from './services.ts';
+
+const MODES = ['upsert', 'create', 'update', 'delete'] as const;
+
+export function tableRoutes(services: Services): readonly Route[] {
+  return [
+    {
+      name: 'upsertRows',
+      methods: ['POST'],
+      route: 'tables/{table}/upsert',
+      access: 'use',
+      handler: (call) => upsert(services, call),
+    },
+  ];
+}
+
+/** What the rows of one request have in common. */
+interface Upsert {
+  readonly table: Table;
+  readonly strategy: KeyStrategy;
+  readonly mode: WriteMode;
+  readonly clock: Services['clock'];
+  readonly deadline: number;
+  /** Set when the request could not be taken to its end. */
+  incomplete: boolean;
+}
+
+async function upsert({ connections, clock }: Services, call: Call): Promise<HttpResponseInit> {
+  const startedAt = clock.now();
+  const connection = connections.get(call.query.get('connection') ?? 'default');
+  connection.assertWritable();
+  const mode = oneOf(call.query, 'mode', MODES, 'upsert');
+  const input = await readRows(call.request.headers.get('content-type'), bodyChunks(call.request));
+  const table = await connection.metadata.table(call.path['table'] ?? '');
+  const strategy = keyStrategy(table, keyColumns(call.query, table));
+  assertColumns(table, input);
+  const job: Upsert = { table, strategy, mode, clock, deadline: call.deadline, incomplete: false };
+  const meter = newMeter();
+  const outcomes = writeRows(
+    {
+      client: connection.client,
+      apiPath: connection.apiPath,
+      table,
+      strategy,
+      mode,
+      newId: newGuid,
+      meter,
+      deadline: call.deadline,
+      onOutage: 'reject',
+    },
+    prepare(job, input),
+  );
+  return streamRows(call, outcomes, (counts, input, cutOff) => ({
+    input,
+    complete: !job.incomplete && !cutOff,
+    counts,
+    calls: meter.calls,
+    throttled: meter.throttled,
+    ms: clock.now() - startedAt,
+  }));
+}
+
+function keyColumns(query: URLSearchParams, table: Table): string[] {
+  const names = (query.get('keyColumns') ?? table.primaryId).split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !table.columns.has(name));
+  if (unknown === undefined) return names;
+  const { message, hint } = unknownColumn(table, unknown);
+  throw new RequestError(400, 'columnUnknown', message, {
+    hint,
+    errors: [{ path: 'keyColumns', code: 'columnUnknown', message }],
+  });
+}
+
+/** A header is the same for all rows, so an unknown column in it fails the request and not each row. */
+function assertColumns(table: Table, { columns = [] }: InputRows): void {
+  const unknown = columns.filter((name) => !table.columns.has(name)).map((name) => unknownColumn(table, name));
+  if (unknown.length === 0) return;
+  throw new RequestError(
+    400,
+    'columnUnknown',
+    `The header names ${unknown.length} unknown column${unknown.length > 1 ? 's' : ''}.`,
+    {
+      hint: unknown.flatMap((each) => each.hint ?? []).join(' ') || undefined,
+      errors: unknown.map(({ column = '', code, message }) => ({ path: column, code, message })),
+    },
+  );
+}
+
+/** Turns input rows into rows to write, or into the outcome of one that cannot be written. */
+async function* prepare(job: Upsert, input: InputRows): AsyncGenerator<RowToWrite | RowOutcome> {
+  try {
+    for await (const row of input.rows) yield prepareRow(job, row);
+  } catch (error) {
+    if (!(error instanceof BodyBrokenError)) throw error;
+    job.incomplete = true;
+    const { code, message, hint } = error;
+    yield {
+      index: error.index,
+      key: {},
+      outcome: 'rejected',
+      error: { code, message, ...(hint !== undefined && { hint }) },
+    };
+  }
+}
+
+function prepareRow(job: Upsert, row: InputRow): RowToWrite | RowOutcome {
+  const { table, strategy, mode } = job;
+  const { index } = row;
+  if (row.error) return { index, key: {}, outcome: 'rejected', error: row.error };
+  const { key, error } = readKey(table, strategy, row.values);
+  if (job.clock.now() >= job.deadline) {
+    job.incomplete = true;
+    const late = {
+      code: 'deadline',
+      message: 'Not tried: the time for one request was over.',
+      hint: 'Send the row again, or start a run of an activation.',
+    };
+    return { index, key, outcome: 'skipped', error: late };
+  }
+  if (error) return { index, key, outcome: 'rejected', error };
+  if (mode === 'delete') return { index, key, values: {}, newId: newGuid() };
+  const columns = strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
+  const values = Object.fromEntries(Object.entries(row.values).filter(([name]) => !columns.includes(name)));
+  const wire = toWireRow(table, values);
+  if (wire.error) return { index, key, outcome: 'rejected', error: wire.error };
+  return { index, key, values: wire.values, newId: newGuid() };
+}
