@@ -63,10 +63,6 @@ const SHORTEST_POLL_MS = 100;
  * storage extension. `random` is from 0 to 1.
  */
 export function pollDelay(emptyPolls: number, maximumMs: number, random: number): number {
-  const growth = 2 ** Math.min(emptyPolls, 30) - 1;
-  const jitter = 0.8 + 0.4 * random;
-  return Math.min(
-    maximumMs,
-    emptyPolls === 0 ? SHORTEST_POLL_MS : SHORTEST_POLL_MS + SHORTEST_POLL_MS * growth * jitter,
-  );
+  const growth = emptyPolls === 0 ? 0 : (2 ** Math.min(emptyPolls, 30) - 1) * (0.8 + 0.4 * random);
+  return Math.min(maximumMs, Math.round(SHORTEST_POLL_MS * (1 + growth)));
 }
