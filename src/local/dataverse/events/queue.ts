@@ -1,6 +1,8 @@
 import type { Clock } from '../../../shared/clock.ts';
+import { messageOf } from '../../../shared/errors.ts';
 import type { NewId } from '../../../shared/ids.ts';
-import type { WebhookTransport } from './deliver.ts';
+import { deliverWebhook, type WebhookTransport } from './deliver.ts';
+import { buildExecutionContext } from './execution-context.ts';
 import type { EventMessage, OrganizationFacts, RowEvent, WebhookStep } from './row-event.ts';
 
 /** One delivery of one event to one step, as the service's `asyncoperation` rows show it. */
@@ -33,7 +35,7 @@ export interface EventQueueOptions {
 }
 
 export interface EventQueue {
-  /** Makes a job for each step that listens to the event; call it after the commit. Returns the new jobs. */
+  /** Makes a job for each step that listens to the event; call it after the commit. Answers the new jobs. */
   enqueue(event: RowEvent, steps: readonly WebhookStep[]): readonly SystemJob[];
   /** Oldest first. */
   jobs(): readonly SystemJob[];
@@ -45,6 +47,128 @@ export interface EventQueue {
   stop(): Promise<void>;
 }
 
+interface Task {
+  job: SystemJob;
+  event: RowEvent;
+  step: WebhookStep;
+}
+
+/** Runs asynchronous steps beside the requests that raised their events, several at a time and in no promised order. */
 export function createEventQueue(options: EventQueueOptions): EventQueue {
-  throw new Error(`${options}`);
+  const { clock, newId, concurrency = 8, keep = 10_000 } = options;
+  const jobs = new Map<string, SystemJob>();
+  const waiting: Task[] = [];
+  const finished: string[] = [];
+  const stopping = new AbortController();
+  let idleWaiters: (() => void)[] = [];
+  let running = 0;
+
+  const finish = (job: SystemJob, changes: Pick<SystemJob, 'status'> & Partial<SystemJob>): void => {
+    Object.assign(job, changes, { completedOn: clock.now() });
+    finished.push(job.id);
+    if (finished.length > keep) jobs.delete(finished.shift() ?? '');
+  };
+
+  const run = async ({ job, event, step }: Task): Promise<void> => {
+    job.status = 'inProgress';
+    try {
+      finish(job, await deliver(job.id, event, step, options, stopping.signal));
+    } catch (error) {
+      finish(job, { status: stopping.signal.aborted ? 'cancelled' : 'failed', error: messageOf(error) });
+    }
+    running -= 1;
+    pump();
+  };
+
+  const pump = (): void => {
+    while (running < concurrency) {
+      const task = waiting.shift();
+      if (!task) break;
+      running += 1;
+      void run(task);
+    }
+    if (running > 0) return;
+    const waiters = idleWaiters;
+    idleWaiters = [];
+    for (const resolve of waiters) resolve();
+  };
+
+  const idle = (): Promise<void> =>
+    running === 0 && waiting.length === 0
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          idleWaiters.push(resolve);
+        });
+
+  return {
+    enqueue(event, steps) {
+      if (stopping.signal.aborted) return [];
+      const tasks = steps
+        .filter((step) => listens(step, event))
+        .map((step) => ({ event, step, job: newJob(newId(), event, step, clock.now()) }));
+      for (const task of tasks) jobs.set(task.job.id, task.job);
+      waiting.push(...tasks);
+      // Not at once, so that the caller's answer does not wait for the payloads to be built.
+      setImmediate(pump);
+      return tasks.map(({ job }) => ({ ...job }));
+    },
+    jobs: () => [...jobs.values()].map((job) => ({ ...job })),
+    clear() {
+      for (const id of finished.splice(0)) jobs.delete(id);
+    },
+    idle,
+    stop() {
+      stopping.abort(new Error('The emulator stopped'));
+      for (const { job } of waiting.splice(0)) finish(job, { status: 'cancelled', error: 'The emulator stopped' });
+      return idle();
+    },
+  };
+}
+
+/** Filtering attributes count the columns of the request, whether or not their values changed. */
+function listens(step: WebhookStep, event: RowEvent): boolean {
+  if (!step.enabled || step.message !== event.message) return false;
+  if (step.table !== undefined && step.table !== event.table) return false;
+  if (event.message !== 'Update' || step.filteringAttributes.length === 0) return true;
+  return step.filteringAttributes.some((column) => Object.hasOwn(event.columns, column));
+}
+
+const newJob = (id: string, event: RowEvent, step: WebhookStep, createdOn: number): SystemJob => ({
+  id,
+  stepId: step.id,
+  stepName: step.name,
+  message: event.message,
+  table: event.table,
+  row: event.id,
+  status: 'waiting',
+  attempts: 0,
+  createdOn,
+});
+
+async function deliver(
+  jobId: string,
+  event: RowEvent,
+  step: WebhookStep,
+  { organization, transport, clock }: EventQueueOptions,
+  signal: AbortSignal,
+): Promise<Pick<SystemJob, 'status' | 'attempts'> & Partial<SystemJob>> {
+  const { delivered, attempts, status, error } = await deliverWebhook({
+    ...step.endpoint,
+    context: buildExecutionContext(event, step, organization, jobId),
+    facts: {
+      organizationHost: organization.host,
+      table: event.table,
+      message: event.message,
+      correlationId: event.correlationId,
+    },
+    transport,
+    clock,
+    signal,
+  });
+  return {
+    status: delivered ? 'succeeded' : 'failed',
+    attempts,
+    ...(status !== undefined && { httpStatus: status }),
+    ...(error !== undefined && { error }),
+  };
 }

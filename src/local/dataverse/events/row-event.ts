@@ -15,7 +15,7 @@ export type Columns = Readonly<Record<string, ColumnValue>>;
 /** A row as it was or is in the table. */
 export interface RowState {
   columns: Columns;
-  /** Texts of choices, booleans, dates, numbers, in the order in which payloads shall list them. */
+  /** Texts of choices, booleans, dates and numbers; those of lookups are their names. */
   formatted?: Readonly<Record<string, string>>;
 }
 
@@ -45,8 +45,6 @@ export interface RowEvent {
   initiatingUserObjectId?: string;
   correlationId: string;
   requestId: string;
-  /** The id of the system job; left to the queue when the event goes to several steps. */
-  operationId?: string;
   /** Milliseconds UTC. */
   operationTime: number;
   /** 1 for a call from outside. */
