@@ -1,0 +1,142 @@
+import { describe, expect, test } from 'vitest';
+import { createDataverseClient, newMeter } from '../../../src/dataverse/client.ts';
+import type { Transport, TransportRequest, TransportResponse } from '../../../src/dataverse/transport.ts';
+import { fakeClock } from '../../support/clock.ts';
+
+type Answer = { status: number; headers?: Record<string, string>; body?: unknown } | Error;
+
+/** A client whose transport gives the answers in turn. */
+function clientAnswered(...answers: Answer[]) {
+  const clock = fakeClock();
+  const sent: TransportRequest[] = [];
+  const renewals: boolean[] = [];
+  const transport: Transport = async (request): Promise<TransportResponse> => {
+    sent.push(request);
+    const answer = answers[Math.min(sent.length, answers.length) - 1];
+    if (!answer || answer instanceof Error) throw answer;
+    const { status, headers = {}, body = {} } = answer;
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    return { status, headers: { 'content-type': 'application/json', ...headers }, body: Buffer.from(text) };
+  };
+  const client = createDataverseClient({
+    apiUrl: 'https://contoso.crm4.dynamics.com/api/data/v9.2/',
+    tokens: (options) => {
+      renewals.push(options?.renew ?? false);
+      return options?.renew ? 'second' : 'first';
+    },
+    transport,
+    clock,
+    random: () => 0,
+    newId: () => 'correlation',
+  });
+  return { client, clock, sent, renewals };
+}
+
+const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+
+describe('a request', () => {
+  test('carries the token, the protocol’s headers and a correlation id', async () => {
+    const { client, sent } = clientAnswered({ status: 200 });
+    await client.send({ method: 'POST', path: 'accounts?$select=name', body: '{}' });
+    expect(sent[0]?.url.href).toBe('https://contoso.crm4.dynamics.com/api/data/v9.2/accounts?$select=name');
+    expect(sent[0]?.headers).toEqual({
+      accept: 'application/json',
+      authorization: 'Bearer first',
+      'content-type': 'application/json; charset=utf-8',
+      'if-none-match': 'null',
+      'odata-maxversion': '4.0',
+      'odata-version': '4.0',
+      'x-ms-client-request-id': 'correlation',
+    });
+  });
+
+  test('answered with 401 is sent once more with a renewed token', async () => {
+    const { client, sent, renewals } = clientAnswered({ status: 401 }, { status: 200 });
+    await client.send({ method: 'POST', path: 'accounts', body: '{}' });
+    expect(renewals).toEqual([false, true]);
+    expect(sent.map((request) => request.headers['authorization'])).toEqual(['Bearer first', 'Bearer second']);
+  });
+
+  test('answered with 401 again fails', async () => {
+    const { client } = clientAnswered({ status: 401, body: 'HTTP Error 401 - Unauthorized: Access is denied' });
+    await expect(client.send({ method: 'GET', path: 'WhoAmI' })).rejects.toMatchObject({ code: 'unauthenticated' });
+  });
+
+  test('waits as long as a 429 asks and counts what that cost', async () => {
+    const throttled = {
+      status: 429,
+      headers: { 'retry-after': '9' },
+      body: { error: { code: '0x80072322', message: 'Number of requests' } },
+    };
+    const { client, clock } = clientAnswered(throttled, throttled, { status: 204 });
+    const meter = newMeter();
+    await client.send({ method: 'POST', path: 'accounts', body: '{}', meter });
+    expect(clock.waits).toEqual([9000, 9000]);
+    expect(meter).toEqual({ calls: 3, throttled: { count: 2, waitedMs: 18_000 } });
+  });
+
+  test('gives up when Retry-After is longer than the time left', async () => {
+    const { client, clock } = clientAnswered({ status: 429, headers: { 'retry-after': '600' } });
+    const sent = client.send({ method: 'GET', path: 'accounts', deadline: clock.now() + 10_000 });
+    await expect(sent).rejects.toMatchObject({ code: 'limitExceeded', facts: { retryAfterMs: 600_000 } });
+    expect(clock.waits).toEqual([]);
+  });
+
+  test('that creates is not repeated when its outcome is unknown', async () => {
+    const { client, sent } = clientAnswered(reset);
+    await expect(client.send({ method: 'POST', path: 'accounts', body: '{}' })).rejects.toMatchObject({
+      code: 'network',
+    });
+    expect(sent).toHaveLength(1);
+  });
+
+  test('that may be repeated survives a reset and a 503 with HTML', async () => {
+    const html = { status: 503, headers: { 'content-type': 'text/html' }, body: '<html>' };
+    const { client, sent } = clientAnswered(reset, html, { status: 200 });
+    await expect(client.send({ method: 'GET', path: 'accounts' })).resolves.toMatchObject({ status: 200 });
+    expect(sent).toHaveLength(3);
+  });
+
+  test('ends with the signal’s reason when it is aborted during a wait', async () => {
+    const { client, clock } = clientAnswered({ status: 503 });
+    const controller = new AbortController();
+    clock.sleep = async (_ms, signal) => {
+      controller.abort(new Error('stop'));
+      signal?.throwIfAborted();
+    };
+    await expect(client.send({ method: 'GET', path: 'accounts', signal: controller.signal })).rejects.toThrow('stop');
+  });
+});
+
+describe('a failing answer', () => {
+  test.each([
+    [
+      403,
+      { error: { code: '0x80072560', message: 'The user is not a member of the organization.' } },
+      'forbidden',
+      '0x80072560',
+    ],
+    [404, { error: { code: '0x80040217', message: 'account With Id = x Does Not Exist' } }, 'notFound', '0x80040217'],
+    [412, { error: { code: '', message: 'The version does not match.' } }, 'conflict', ''],
+    [413, { error: { code: '0x8004418a', message: 'Request message length is too large.' } }, 'tooLarge', '0x8004418a'],
+    [400, { error: { code: '0x80044331', message: 'A validation error occurred.' } }, 'refused', '0x80044331'],
+  ])('%i is told by code', async (status, body, code, serviceCode) => {
+    const { client } = clientAnswered({ status, body, headers: { 'x-ms-service-request-id': 'support-1' } });
+    await expect(client.send({ method: 'GET', path: 'accounts' })).rejects.toMatchObject({
+      code,
+      message: body.error.message,
+      facts: { status, serviceCode, serviceRequestId: 'support-1' },
+    });
+  });
+
+  test('that is a page of something else is told as such', async () => {
+    const { client } = clientAnswered({ status: 404, headers: { 'content-type': 'text/html' }, body: '<html>' });
+    await expect(client.send({ method: 'GET', path: 'accounts' })).rejects.toMatchObject({ code: 'notDataverse' });
+  });
+});
+
+test('a 200 with a page of HTML is no answer of Dataverse', async () => {
+  const { client } = clientAnswered({ status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' });
+  const response = await client.send({ method: 'GET', path: 'accounts' });
+  expect(() => response.json()).toThrow(expect.objectContaining({ code: 'notDataverse' }));
+});
