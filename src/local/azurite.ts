@@ -42,8 +42,9 @@ const STOP_TIMEOUT_MS = 5_000;
 // The child runs detached, so that Ctrl-C does not reach it before the host has drained; it therefore watches the channel
 // to its parent and goes when that breaks, which it also does when the parent is killed. Without unref the open channel
 // would hold up each stop for five seconds.
-const EXIT_WITH_PARENT =
-  'data:text/javascript,process.on("disconnect",()=>process.exit(0));setImmediate(()=>process.channel?.unref())';
+const EXIT_WITH_PARENT = `data:text/javascript,${encodeURIComponent(
+  'process.on("disconnect", () => process.exit(0)); setImmediate(() => process.channel?.unref());',
+)}`;
 
 /**
  * Starts Azurite as a child process that serves blobs, queues and tables over https to bearer tokens (`--oauth basic`).
