@@ -24,7 +24,7 @@ export type Row = {
   readonly rowVersion?: string;
 };
 
-export type JsonObject = { readonly [name: string]: unknown };
+type JsonObject = { readonly [name: string]: unknown };
 
 export const isObject = (json: unknown): json is JsonObject =>
   typeof json === 'object' && json !== null && !Array.isArray(json);

@@ -204,6 +204,17 @@ describe('tables', () => {
   });
 });
 
+test('several instances of the app make a container, queue or table at the same time', async () => {
+  const instances = Array.from({ length: 4 }, () => openStorage(account, account.credential));
+  await Promise.all(instances.map((it, n) => it.blobs('shared').write(`b${n}`, 'text')));
+  await Promise.all(instances.map((it) => it.queue('shared').send('text')));
+  await Promise.all(
+    instances.map((it, n) => it.table('shared').insert({ partition: 'p', row: `r${n}`, properties: {} })),
+  );
+  expect(await all(storage.blobs('shared').list(''))).toHaveLength(4);
+  expect((await storage.table('shared').query({ limit: 10 })).entities).toHaveLength(4);
+});
+
 describe('a storage account that does not do what it is asked', () => {
   const uses: [string, (storage: Storage, signal?: AbortSignal) => Promise<unknown>][] = [
     ['blobs', (it, signal) => it.blobs('some').write('a', 'text', {}, signal)],
