@@ -74,7 +74,7 @@ export async function exchangeStreamed(exchange: HttpExchange, target: URL, opti
       refuse(response);
     });
   const call = callOf(exchange, invocationId, { http: NO_REQUEST });
-  const outcome = await options.invoker.run({ ...call, triggerMetadata: streamMetadata(exchange) });
+  const outcome = await options.invoker.run(call);
   if (outcome.answered) return;
   const why = outcome.ok ? 'returned nothing' : 'failed';
   options.log('error', `'${name}' ${why} while streaming: in Azure its caller now waits 240 seconds for no answer.`);
@@ -128,11 +128,11 @@ async function relay(answer: IncomingMessage, response: ServerResponse): Promise
 }
 
 /**
- * The trigger metadata of a streamed request, from which the library makes `request.params`: query values and, written
+ * The trigger metadata of a request, from which the library makes `request.params` of a streamed one: query values and, written
  * over them without regard to case, route values. A query value thus lends its spelling to a route value of the same
  * name. After `GetRequestBindingDataAsync` of the HTTP extension.
  */
-function streamMetadata({ request, url, values }: HttpExchange): Record<string, TypedData> {
+function httpMetadata({ request, url, values }: HttpExchange): Record<string, TypedData> {
   const metadata: Record<string, TypedData> = {};
   const set = (name: string, value: TypedData) => {
     const taken = Object.keys(metadata).find((key) => key.toLowerCase() === name.toLowerCase());
@@ -146,12 +146,13 @@ function streamMetadata({ request, url, values }: HttpExchange): Record<string, 
   return metadata;
 }
 
-function callOf({ definition, request }: HttpExchange, invocationId: string, data: TypedData): Call {
+function callOf(exchange: HttpExchange, invocationId: string, data: TypedData): Call {
+  const { definition, request } = exchange;
   const { traceparent, tracestate } = request.headers;
   return {
     definition,
     data,
-    triggerMetadata: {},
+    triggerMetadata: httpMetadata(exchange),
     reason: REASON,
     invocationId,
     traceParent: typeof traceparent === 'string' ? traceparent : undefined,

@@ -139,6 +139,7 @@ async function renewLease(
     }
     try {
       await message.renew();
+      log('trace', `Message ${message.id}: lease renewed.`);
     } catch (error) {
       log('error', `The lease of message ${message.id} cannot be renewed: ${messageOf(error)}`);
       return;
