@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import { keyStrategy } from '../dataverse/bulk/keys.ts';
+import type { RowError, RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import type { RowToWrite } from '../dataverse/bulk/write-rows.ts';
+import { newMeter } from '../dataverse/client.ts';
+import type { BlobStore } from '../storage/blobs.ts';
+import type { ActivationDefinition } from './definition.ts';
+import { ActivationError } from './errors.ts';
+import { readLines } from './gzip-lines.ts';
+import { chunkPart, type Ledger, type LedgerPart } from './ledger.ts';
+import { chunkPath } from './plan.ts';
+import { problemOf } from './problems.ts';
+import type { ActivationTarget } from './target.ts';
+
+const rowToWrite: z.ZodType<RowToWrite> = z.object({
+  index: z.int().nonnegative(),
+  key: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  values: z.record(z.string(), z.unknown()),
+  id: z.string().exactOptional(),
+  newId: z.string(),
+});
+
+/** A chunk of a run: where its rows and their outcomes are. */
+export interface Chunk {
+  readonly blobs: BlobStore;
+  readonly ledger: Ledger;
+  /** The plan's folder. */
+  readonly folder: string;
+  readonly number: number;
+}
+
+/**
+ * Writes a chunk's rows and then their ledger. Rows that an earlier try settled for certain are not sent again; a chunk
+ * that has its ledger is left alone. On a failure keeps what is certain and throws.
+ */
+export async function writeChunkRows(
+  chunk: Chunk,
+  definition: ActivationDefinition,
+  openTarget: () => Promise<ActivationTarget>,
+  signal?: AbortSignal,
+): Promise<LedgerPart> {
+  const name = chunkPart(chunk.number);
+  const existing = await chunk.ledger.read(name, signal);
+  if (existing) return existing;
+  const rows = await readChunk(chunk, signal);
+  const earlier = await chunk.ledger.attempt(name, signal);
+  const settled = new Map((earlier?.rows ?? []).map((row) => [row.index, row]));
+  const meter = newMeter();
+  const part = (): LedgerPart => ({ rows: [...settled.values()], summary: summed(earlier, meter) });
+  try {
+    const target = await openTarget();
+    const table = await target.table(definition.table, signal);
+    const { key, mode } = definition;
+    const strategy = keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
+    const unsettled = rows.filter((row) => !settled.has(row.index));
+    const outcomes = target.writeRows({ table, strategy, mode, meter, signal }, each(unsettled));
+    for await (const outcome of outcomes) settled.set(outcome.index, outcome);
+    requireAll(rows, settled);
+  } catch (error) {
+    const kept = part();
+    // The failure counts, not whether a note of it could be left: without the note the rows are sent again.
+    await chunk.ledger
+      .keepAttempt(name, { ...kept, summary: { ...kept.summary, problem: problemOf(error) } })
+      .catch(() => undefined);
+    throw error;
+  }
+  const written = part();
+  // Another worker on the same chunk may have been first; its ledger counts then.
+  if (await chunk.ledger.write(name, written, signal)) return written;
+  return (await chunk.ledger.read(name, signal)) ?? written;
+}
+
+/** Ends a chunk that cannot be written: rows without a certain outcome are skipped, and the ledger says why. */
+export async function giveUpChunkRows(chunk: Chunk, signal?: AbortSignal): Promise<LedgerPart> {
+  const name = chunkPart(chunk.number);
+  const existing = await chunk.ledger.read(name, signal);
+  if (existing) return existing;
+  const rows = await readChunk(chunk, signal);
+  const earlier = await chunk.ledger.attempt(name, signal);
+  const settled = new Map((earlier?.rows ?? []).map((row) => [row.index, row]));
+  const problem = earlier?.summary.problem ?? GIVEN_UP;
+  const part: LedgerPart = {
+    rows: rows.map(
+      ({ index, key, id }): RowOutcome =>
+        settled.get(index) ?? { index, key, outcome: 'skipped', ...(id !== undefined && { id }), error: NOT_WRITTEN },
+    ),
+    summary: { ...summed(earlier, newMeter()), problem },
+  };
+  if (await chunk.ledger.write(name, part, signal)) return part;
+  return (await chunk.ledger.read(name, signal)) ?? part;
+}
+
+const NOT_WRITTEN: RowError = {
+  code: 'notWritten',
+  message: 'Writing was given up after several tries; whether the last of them reached this row is not known.',
+  hint: 'The next run sends the row again; that is safe.',
+};
+
+const GIVEN_UP = { code: 'notWritten', message: 'The worker stopped at every try before it could say why.' };
+
+async function readChunk({ blobs, folder, number }: Chunk, signal?: AbortSignal): Promise<readonly RowToWrite[]> {
+  const lines = await readLines(blobs, chunkPath(folder, number), signal);
+  if (!lines) throw new ActivationError('ledgerIncomplete', `The rows of chunk ${number} are gone.`);
+  return lines.map((line) => rowToWrite.parse(line));
+}
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+function requireAll(rows: readonly RowToWrite[], settled: ReadonlyMap<number, RowOutcome>): void {
+  const missing = rows.filter((row) => !settled.has(row.index)).length;
+  if (missing === 0 && settled.size === rows.length) return;
+  throw new ActivationError('ledgerIncomplete', `Of ${rows.length} rows ${missing} came back without an outcome.`);
+}
+
+function summed(earlier: LedgerPart | undefined, meter: ReturnType<typeof newMeter>): LedgerPart['summary'] {
+  const before = earlier?.summary ?? newMeter();
+  return {
+    calls: before.calls + meter.calls,
+    throttled: {
+      count: before.throttled.count + meter.throttled.count,
+      waitedMs: before.throttled.waitedMs + meter.throttled.waitedMs,
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import type { KeyStrategy } from '../dataverse/bulk/keys.ts';
+import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import type { RowToWrite, WriteMode } from '../dataverse/bulk/write-rows.ts';
+import type { CallMeter } from '../dataverse/client.ts';
+import type { Table } from '../dataverse/table.ts';
+
+/** How the rows of a run are written. */
+export interface WriteRequest {
+  readonly table: Table;
+  readonly strategy: KeyStrategy;
+  readonly mode: WriteMode;
+  /** Takes up what the writing costs. */
+  readonly meter: CallMeter;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The environment that an activation writes to. */
+export interface ActivationTarget {
+  /** A table's definition. Throws DataverseError `tableUnknown` or `tableNotAllowed`. */
+  table(name: string, signal?: AbortSignal): Promise<Table>;
+  /**
+   * Writes the rows and yields one outcome for each. Throws where a failure says nothing about the rows; writing the
+   * same rows again is safe.
+   */
+  writeRows(request: WriteRequest, rows: AsyncIterable<RowToWrite>): AsyncIterable<RowOutcome>;
+}
+
+/** Opens the environment of a connection by the connection's name. */
+export type OpenTarget = (connection: string, signal?: AbortSignal) => Promise<ActivationTarget>;
