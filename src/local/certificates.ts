@@ -100,11 +100,9 @@ function filesIn(folder: string) {
 function readAuthority(folder: string, clock: Clock): LocalAuthority | undefined {
   const { caFile, certFile, keyFile } = filesIn(folder);
   try {
-    const [caPem, cert, key] = [caFile, certFile, keyFile].map((file) => readFileSync(file, 'utf8')) as [
-      string,
-      string,
-      string,
-    ];
+    const caPem = readFileSync(caFile, 'utf8');
+    const cert = readFileSync(certFile, 'utf8');
+    const key = readFileSync(keyFile, 'utf8');
     const ca = new X509Certificate(caPem);
     const leaf = new X509Certificate(cert);
     const lasts = [ca, leaf].every(({ validTo }) => Date.parse(validTo) - clock.now() > RENEW_DAYS * DAY_MS);

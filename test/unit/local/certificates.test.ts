@@ -43,9 +43,12 @@ test('the authority is kept until shortly before it ends', () => {
   expect(openAuthority(folder, at(NOW + 336 * DAY_MS)).caPem).not.toBe(first.caPem);
 });
 
-test('a damaged authority is replaced', () => {
+test.each([
+  ['no key', () => 'damaged'],
+  ['the key of another', () => makeCertificate({ subject: 'Other', validFrom: NOW, validTo: NOW + DAY_MS }).keyPem],
+])('an authority whose server has %s is replaced', (_, damage) => {
   const first = openAuthority(folder, at(NOW));
-  writeFileSync(first.server.keyFile, 'damaged');
+  writeFileSync(first.server.keyFile, damage());
   const second = openAuthority(folder, at(NOW));
   const leaf = new X509Certificate(second.server.cert);
   expect(leaf.checkPrivateKey(createPrivateKey(readFileSync(second.server.keyFile)))).toBe(true);
