@@ -247,6 +247,38 @@ describe('without streaming', () => {
   });
 });
 
+describe('a drain', () => {
+  test('asked for by the operator takes no further message and ends when the running calls have', async () => {
+    const where = freshStorage();
+    const queue = queueOf('work', where);
+    const draining = await start(where);
+    await send(queue, { n: 10, do: 'wait' });
+    const state = async () => (await admin('host/drain/status', {}, draining)).json();
+    await expect.poll(() => messagesSeen(10)).toHaveLength(1);
+    expect((await admin('host/drain', { method: 'POST' }, draining)).status).toBe(202);
+    expect(await state()).toMatchObject({ state: 'InProgress', outstandingInvocations: 1 });
+    await send(queue, { n: 11 });
+    await fetch(`${draining.url}/api/letWaiting`);
+    await expect.poll(state).toMatchObject({ state: 'Completed', outstandingInvocations: 0 });
+    expect(await count(queue)).toBe(1);
+    expect(await messagesSeen(11)).toEqual([]);
+    await draining.close();
+  });
+
+  test('waits no longer than 30 seconds for a call', async () => {
+    const clock = new ManualClock('2026-11-20T10:00:00Z');
+    const stuck = await start(freshStorage(), clock);
+    const responding = fetch(`${stuck.url}/api/hangs`).catch(() => 'cut off');
+    await expect.poll(() => lines.join('\n')).toContain("Executing 'Functions.hangs'");
+    const drained = stuck.drain();
+    await clock.advance(30_000);
+    await drained;
+    expect(lines.join('\n')).toContain('1 calls did not finish in time.');
+    await stuck.close();
+    expect(await responding).toBe('cut off');
+  });
+});
+
 describe('on a clock that is moved by hand', () => {
   test('the lease of a message is renewed while its function runs, and the last receipt deletes it', async () => {
     const where = freshStorage();
