@@ -27,6 +27,8 @@ const ACCOUNTS = 2_000;
 /** Starts what all test files share: a local authority that they trust, and one Azurite in memory. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-test-'));
+  // Also when a start below fails, or the run is broken off.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const authority = openAuthority(join(folder, 'authority'));
   // Node reads this when a process starts: it reaches the workers, which vitest forks after this.
   process.env['NODE_EXTRA_CA_CERTS'] = extraCaFile(authority, process.env['NODE_EXTRA_CA_CERTS']);
@@ -48,8 +50,5 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { certFile, keyFile } = authority.server;
   project.provide('authority', { caFile: authority.caFile, certFile, keyFile });
 
-  return async () => {
-    await azurite.stop();
-    rmSync(folder, { recursive: true, force: true });
-  };
+  return () => azurite.stop();
 }
