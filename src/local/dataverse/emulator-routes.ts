@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import type { Reply } from './reply.ts';
+import { ruleSchema } from './rules.ts';
+import type { Emulator } from './server.ts';
+import { identifier } from './store.ts';
+
+/**
+ * Answers `/emulator/…`, which no real environment has: the call log, rules, webhook jobs, row counts. Open to
+ * everybody on this machine, whatever the authentication; the server listens on the loopback address only.
+ */
+export async function routeEmulator(emulator: Emulator, method: string, url: string, body: Buffer): Promise<Reply> {
+  const [, , resource = '', ...rest] = (url.split('?')[0] ?? '').split('/');
+  switch (`${method} ${resource}`) {
+    case 'GET calls':
+      return json(200, emulator.calls.list());
+    case 'DELETE calls':
+      emulator.calls.clear();
+      return { status: 204, headers: {} };
+    case 'GET rules':
+      return json(200, emulator.rules.list());
+    case 'POST rules':
+      return addRule(emulator, body);
+    case 'DELETE rules':
+      return removeRules(emulator, rest[0]);
+    case 'GET events':
+      return json(200, emulator.queue.jobs());
+    case 'DELETE events':
+      emulator.queue.clear();
+      return { status: 204, headers: {} };
+    case 'GET idle':
+      await emulator.idle();
+      return json(200, { idle: true });
+    case 'GET tables':
+      return countRows(emulator, rest);
+    default:
+      return json(404, { error: `There is no ${method} ${url}` });
+  }
+}
+
+const json = (status: number, body: unknown): Reply => ({
+  status,
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify(body),
+});
+
+function addRule(emulator: Emulator, body: Buffer): Reply {
+  let given: unknown;
+  try {
+    given = JSON.parse(body.toString('utf8'));
+  } catch {
+    return json(400, { error: 'The body is no JSON' });
+  }
+  const rule = ruleSchema.safeParse(given);
+  if (!rule.success) return json(400, { error: z.prettifyError(rule.error) });
+  return json(201, emulator.rules.add(rule.data));
+}
+
+function removeRules(emulator: Emulator, id: string | undefined): Reply {
+  if (id === undefined || id === '') emulator.rules.clear();
+  else if (!emulator.rules.remove(id)) return json(404, { error: `There is no rule ${id}` });
+  return { status: 204, headers: {} };
+}
+
+function countRows({ env }: Emulator, [set = '', what]: readonly string[]): Reply {
+  const table = env.catalog.tableOfSet(set);
+  if (!table || what !== 'count') return json(404, { error: `There is no entity set ${set}` });
+  env.store.ensure(table);
+  const row = env.store.get(`SELECT count(*) AS n FROM ${identifier(table.logicalName)}`);
+  return json(200, { count: Number(row?.['n'] ?? 0) });
+}

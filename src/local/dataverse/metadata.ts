@@ -1,0 +1,385 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+/** How a column's value is held and written; `unsupported` columns are defined but hold no value here. */
+export type ColumnKind =
+  | 'text'
+  | 'memo'
+  | 'integer'
+  | 'bigint'
+  | 'decimal'
+  | 'double'
+  | 'money'
+  | 'boolean'
+  | 'datetime'
+  | 'dateonly'
+  | 'choice'
+  | 'state'
+  | 'status'
+  | 'choices'
+  | 'lookup'
+  | 'guid'
+  | 'entityname'
+  | 'managed'
+  | 'unsupported';
+
+export interface Option {
+  readonly value: number;
+  readonly label: string;
+  /** Of a status: the state that it belongs to. */
+  readonly state?: number;
+  /** Of a state: the status that comes with it when none is given. */
+  readonly defaultStatus?: number;
+}
+
+export interface Column {
+  readonly logicalName: string;
+  readonly kind: ColumnKind;
+  /** The property's name in JSON: the logical name, for lookups `_<logical name>_value`. */
+  readonly property: string;
+  readonly validForCreate: boolean;
+  readonly validForUpdate: boolean;
+  readonly validForRead: boolean;
+  readonly systemRequired: boolean;
+  readonly maxLength: number | undefined;
+  readonly minValue: number | undefined;
+  readonly maxValue: number | undefined;
+  readonly precision: number | undefined;
+  readonly defaultValue: number | undefined;
+  readonly options: ReadonlyMap<number, Option>;
+  /** Of a money column in the base currency: the column that it is computed from. */
+  readonly calculationOf: string | undefined;
+  /** Tables that a lookup can point to. */
+  readonly targets: readonly string[];
+  readonly displayName: string;
+  readonly raw: Definition;
+}
+
+/** A single-valued navigation property: the lookup behind it and the table that it leads to. */
+export interface Navigation {
+  readonly name: string;
+  readonly column: Column;
+  /** Undefined for owners, which are users or teams. */
+  readonly target: string | undefined;
+}
+
+export interface Table {
+  readonly logicalName: string;
+  readonly schemaName: string;
+  readonly entitySetName: string;
+  readonly metadataId: string;
+  readonly primaryId: string;
+  readonly primaryName: string | undefined;
+  readonly objectTypeCode: number;
+  readonly displayName: string;
+  readonly userOwned: boolean;
+  readonly isActivity: boolean;
+  readonly optimisticConcurrency: boolean;
+  /** Columns that hold a value, by logical name. */
+  readonly columns: ReadonlyMap<string, Column>;
+  /** The same by their name in JSON. */
+  readonly properties: ReadonlyMap<string, Column>;
+  readonly navigations: ReadonlyMap<string, Navigation>;
+  /** Names of collection-valued navigation properties. */
+  readonly collections: ReadonlySet<string>;
+  /** Of the one-to-many ones: the table and its lookup that point back. */
+  readonly collectionTargets: ReadonlyMap<string, { readonly table: string; readonly column: string }>;
+  /** What this table's lookups do when the row that they point to is deleted. */
+  readonly lookupRelationships: readonly { column: string; target: string; onDelete: string }[];
+  /** The whole definition in the Web API's form. */
+  readonly raw: Definition;
+}
+
+export type Definition = Readonly<Record<string, unknown>>;
+
+export interface TableName {
+  readonly logicalName: string;
+  readonly entitySetName: string;
+  readonly schemaName: string;
+  readonly metadataId: string;
+  readonly primaryId: string;
+}
+
+/** The tables that exist, each read from its file when it is first asked for. */
+export interface Catalog {
+  readonly names: readonly TableName[];
+  table(logicalName: string): Table | undefined;
+  tableOfSet(entitySetName: string): Table | undefined;
+  tableOfId(metadataId: string): Table | undefined;
+}
+
+const label = z.looseObject({
+  UserLocalizedLabel: z.looseObject({ Label: z.string() }).nullish(),
+});
+
+const option = z.looseObject({
+  Value: z.number(),
+  Label: label.nullish(),
+  State: z.number().nullish(),
+  DefaultStatus: z.number().nullish(),
+});
+
+const attribute = z.looseObject({
+  LogicalName: z.string(),
+  AttributeType: z.string(),
+  AttributeTypeName: z.looseObject({ Value: z.string() }).nullish(),
+  AttributeOf: z.string().nullish(),
+  DisplayName: label.nullish(),
+  IsValidForCreate: z.boolean().nullish(),
+  IsValidForUpdate: z.boolean().nullish(),
+  IsValidForRead: z.boolean().nullish(),
+  IsValidODataAttribute: z.boolean().nullish(),
+  RequiredLevel: z.looseObject({ Value: z.string() }).nullish(),
+  MaxLength: z.number().nullish(),
+  MinValue: z.union([z.number(), z.string()]).nullish(),
+  MaxValue: z.union([z.number(), z.string()]).nullish(),
+  Precision: z.number().nullish(),
+  CalculationOf: z.string().nullish(),
+  DefaultFormValue: z.number().nullish(),
+  DefaultValue: z.boolean().nullish(),
+  DateTimeBehavior: z.looseObject({ Value: z.string() }).nullish(),
+  Targets: z.array(z.string()).nullish(),
+  OptionSet: z
+    .looseObject({
+      Options: z.array(option).nullish(),
+      TrueOption: option.nullish(),
+      FalseOption: option.nullish(),
+    })
+    .nullish(),
+});
+
+const relationship = z.looseObject({
+  ReferencedEntity: z.string(),
+  ReferencingAttribute: z.string(),
+  ReferencingEntityNavigationPropertyName: z.string().nullish(),
+  CascadeConfiguration: z.looseObject({ Delete: z.string().nullish() }).nullish(),
+});
+
+const definition = z.looseObject({
+  LogicalName: z.string(),
+  SchemaName: z.string(),
+  EntitySetName: z.string(),
+  MetadataId: z.string(),
+  PrimaryIdAttribute: z.string(),
+  PrimaryNameAttribute: z.string().nullish(),
+  ObjectTypeCode: z.number().nullish(),
+  OwnershipType: z.string().nullish(),
+  DisplayName: label.nullish(),
+  IsActivity: z.boolean().nullish(),
+  IsOptimisticConcurrencyEnabled: z.boolean().nullish(),
+  Attributes: z.array(attribute),
+  ManyToOneRelationships: z.array(relationship),
+  OneToManyRelationships: z.array(
+    z.looseObject({
+      ReferencingEntity: z.string(),
+      ReferencingAttribute: z.string(),
+      ReferencedEntityNavigationPropertyName: z.string().nullish(),
+    }),
+  ),
+  ManyToManyRelationships: z.array(
+    z.looseObject({
+      Entity1LogicalName: z.string().nullish(),
+      Entity1NavigationPropertyName: z.string().nullish(),
+      Entity2NavigationPropertyName: z.string().nullish(),
+    }),
+  ),
+});
+
+const index = z.array(
+  z.object({
+    LogicalName: z.string(),
+    EntitySetName: z.string(),
+    SchemaName: z.string(),
+    MetadataId: z.string(),
+    PrimaryIdAttribute: z.string(),
+  }),
+);
+
+const KINDS: Readonly<Record<string, ColumnKind>> = {
+  StringType: 'text',
+  MemoType: 'memo',
+  IntegerType: 'integer',
+  BigIntType: 'bigint',
+  DecimalType: 'decimal',
+  DoubleType: 'double',
+  MoneyType: 'money',
+  BooleanType: 'boolean',
+  DateTimeType: 'datetime',
+  PicklistType: 'choice',
+  StateType: 'state',
+  StatusType: 'status',
+  MultiSelectPicklistType: 'choices',
+  LookupType: 'lookup',
+  CustomerType: 'lookup',
+  OwnerType: 'lookup',
+  UniqueidentifierType: 'guid',
+  EntityNameType: 'entityname',
+  ManagedPropertyType: 'managed',
+};
+
+const folder = new URL('./metadata/', import.meta.url);
+
+/** A file of the metadata folder, parsed. */
+export const readMetadataFile = (path: string): unknown => JSON.parse(readFileSync(new URL(path, folder), 'utf8'));
+
+/** Opens the tables of the metadata folder. */
+export function openCatalog(): Catalog {
+  const names = index.parse(readMetadataFile('index.json')).map((entry) => ({
+    logicalName: entry.LogicalName,
+    entitySetName: entry.EntitySetName,
+    schemaName: entry.SchemaName,
+    metadataId: entry.MetadataId,
+    primaryId: entry.PrimaryIdAttribute,
+  }));
+  const byName = new Map(names.map((name) => [name.logicalName, name]));
+  const bySet = new Map(names.map((name) => [name.entitySetName, name.logicalName]));
+  const byId = new Map(names.map((name) => [name.metadataId, name.logicalName]));
+  const loaded = new Map<string, Table>();
+
+  const table = (logicalName: string | undefined): Table | undefined => {
+    if (logicalName === undefined || !byName.has(logicalName)) return undefined;
+    let found = loaded.get(logicalName);
+    if (!found) {
+      found = parseTable(readMetadataFile(`entitydefinitions/${logicalName}.json`));
+      loaded.set(logicalName, found);
+    }
+    return found;
+  };
+  return {
+    names,
+    table,
+    tableOfSet: (entitySetName) => table(bySet.get(entitySetName)),
+    tableOfId: (metadataId) => table(byId.get(metadataId.toLowerCase())),
+  };
+}
+
+/** A table from its definition in the Web API's form. Throws a ZodError when it is none. */
+export function parseTable(json: unknown): Table {
+  const raw = definition.parse(json);
+  const columns = new Map<string, Column>();
+  const properties = new Map<string, Column>();
+  for (const one of raw.Attributes) {
+    const column = columnOf(one);
+    if (!column) continue;
+    columns.set(column.logicalName, column);
+    properties.set(column.property, column);
+  }
+  return {
+    logicalName: raw.LogicalName,
+    schemaName: raw.SchemaName,
+    entitySetName: raw.EntitySetName,
+    metadataId: raw.MetadataId,
+    primaryId: raw.PrimaryIdAttribute,
+    primaryName: raw.PrimaryNameAttribute ?? undefined,
+    objectTypeCode: raw.ObjectTypeCode ?? 0,
+    displayName: raw.DisplayName?.UserLocalizedLabel?.Label ?? raw.SchemaName,
+    userOwned: raw.OwnershipType === 'UserOwned',
+    isActivity: raw.IsActivity === true,
+    // Only the documentation's tables lack the property; the service lists the feature as on for all but a few.
+    optimisticConcurrency: raw.IsOptimisticConcurrencyEnabled !== false,
+    columns,
+    properties,
+    navigations: navigationsOf(raw, columns),
+    collections: collectionsOf(raw),
+    collectionTargets: new Map(
+      raw.OneToManyRelationships.map((one) => [
+        one.ReferencedEntityNavigationPropertyName ?? '',
+        { table: one.ReferencingEntity, column: one.ReferencingAttribute },
+      ]),
+    ),
+    lookupRelationships: raw.ManyToOneRelationships.map((one) => ({
+      column: one.ReferencingAttribute,
+      target: one.ReferencedEntity,
+      onDelete: one.CascadeConfiguration?.Delete ?? 'NoCascade',
+    })).filter(({ column }) => columns.has(column)),
+    raw,
+  };
+}
+
+function columnOf(raw: z.infer<typeof attribute>): Column | undefined {
+  if (raw.IsValidODataAttribute === false && raw.AttributeOf) return undefined;
+  const kind = kindOf(raw);
+  if (kind === 'unsupported' && raw.AttributeTypeName?.Value === 'VirtualType') return undefined;
+  return {
+    logicalName: raw.LogicalName,
+    kind,
+    property: kind === 'lookup' ? `_${raw.LogicalName}_value` : raw.LogicalName,
+    validForCreate: raw.IsValidForCreate !== false,
+    validForUpdate: raw.IsValidForUpdate !== false,
+    validForRead: raw.IsValidForRead !== false,
+    systemRequired: raw.RequiredLevel?.Value === 'SystemRequired',
+    maxLength: raw.MaxLength ?? undefined,
+    minValue: numberOf(raw.MinValue),
+    maxValue: numberOf(raw.MaxValue),
+    precision: raw.Precision ?? undefined,
+    defaultValue: defaultOf(raw),
+    options: optionsOf(raw),
+    calculationOf: raw.CalculationOf ?? undefined,
+    targets: kind === 'lookup' ? (raw.Targets ?? []) : [],
+    displayName: raw.DisplayName?.UserLocalizedLabel?.Label ?? raw.LogicalName,
+    raw,
+  };
+}
+
+function kindOf(raw: z.infer<typeof attribute>): ColumnKind {
+  const kind = KINDS[raw.AttributeTypeName?.Value ?? `${raw.AttributeType}Type`] ?? 'unsupported';
+  return kind === 'datetime' && raw.DateTimeBehavior?.Value === 'DateOnly' ? 'dateonly' : kind;
+}
+
+const numberOf = (value: number | string | null | undefined): number | undefined =>
+  value === null || value === undefined ? undefined : Number(value);
+
+function defaultOf(raw: z.infer<typeof attribute>): number | undefined {
+  if (raw.DefaultValue !== null && raw.DefaultValue !== undefined) return raw.DefaultValue ? 1 : 0;
+  // -1 stands for "no default".
+  return raw.DefaultFormValue === null || raw.DefaultFormValue === -1 ? undefined : raw.DefaultFormValue;
+}
+
+function optionsOf(raw: z.infer<typeof attribute>): Map<number, Option> {
+  const set = raw.OptionSet;
+  const boolean = raw.AttributeType === 'Boolean';
+  const options = boolean ? [set?.FalseOption, set?.TrueOption] : (set?.Options ?? []);
+  const found = new Map<number, Option>();
+  for (const one of options) {
+    if (!one) continue;
+    found.set(one.Value, {
+      value: one.Value,
+      label: one.Label?.UserLocalizedLabel?.Label ?? String(one.Value),
+      ...(typeof one.State === 'number' ? { state: one.State } : {}),
+      ...(typeof one.DefaultStatus === 'number' ? { defaultStatus: one.DefaultStatus } : {}),
+    });
+  }
+  return found;
+}
+
+function navigationsOf(raw: z.infer<typeof definition>, columns: ReadonlyMap<string, Column>): Map<string, Navigation> {
+  const found = new Map<string, Navigation>();
+  for (const one of raw.ManyToOneRelationships) {
+    const column = columns.get(one.ReferencingAttribute);
+    const name = one.ReferencingEntityNavigationPropertyName;
+    if (column?.kind !== 'lookup' || !name) continue;
+    const target = one.ReferencedEntity === 'owner' ? undefined : one.ReferencedEntity;
+    found.set(name, { name, column, target });
+  }
+  // The documentation's tables name no relationship for their owner.
+  const owner = columns.get('ownerid');
+  if (owner?.kind === 'lookup' && ![...found.values()].some(({ column }) => column === owner)) {
+    found.set('ownerid', { name: 'ownerid', column: owner, target: undefined });
+  }
+  return found;
+}
+
+function collectionsOf(raw: z.infer<typeof definition>): Set<string> {
+  const found = new Set<string>();
+  for (const one of raw.OneToManyRelationships) {
+    if (one.ReferencedEntityNavigationPropertyName) found.add(one.ReferencedEntityNavigationPropertyName);
+  }
+  for (const one of raw.ManyToManyRelationships) {
+    const name =
+      one.Entity1LogicalName === raw.LogicalName
+        ? one.Entity1NavigationPropertyName
+        : one.Entity2NavigationPropertyName;
+    if (name) found.add(name);
+  }
+  return found;
+}

@@ -1,0 +1,235 @@
+import { computeColumns, fillChangedRow, fillNewRow } from './derive.ts';
+import {
+  alreadyExists,
+  concurrencyNotEnabled,
+  deleteRestricted,
+  duplicateId,
+  duplicateKey,
+  requiredMissing,
+  rightMissing,
+  rowNotFound,
+  versionMismatch,
+} from './errors.ts';
+import { raiseCreate, raiseDelete, raiseUpdate } from './event-source.ts';
+import type { Table } from './metadata.ts';
+import type { RowChange } from './payload.ts';
+import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
+import type { Depth, Right } from './security.ts';
+import { checkRegistration, STEP_TABLES } from './steps.ts';
+import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn, UniqueViolation } from './store.ts';
+import type { Work } from './work.ts';
+
+/** What `If-Match` and `If-None-Match` ask for. */
+export interface Conditions {
+  /** `*`, or an ETag. */
+  ifMatch?: string;
+  /** `*`, or an ETag (of a retrieve). */
+  ifNoneMatch?: string;
+}
+
+/** Creates a row and answers its id. */
+export function createRow(work: Work, table: Table, change: RowChange): string {
+  const { env, caller } = work;
+  env.store.ensure(table);
+  env.privileges.require(caller, table, 'Create');
+  requireReferences(work, table, change);
+  const sent = new Set(change.values.keys());
+  const values = change.values;
+  fillNewRow(work, table, values);
+  computeColumns(work, table, values);
+  checkRequired(table, values);
+  if (STEP_TABLES.has(table.logicalName)) checkRegistration(table.logicalName, Object.fromEntries(values));
+  const names = [...values.keys()];
+  keepUnique(work, table, () =>
+    env.store.run(
+      `INSERT INTO ${identifier(table.logicalName)} (${names.map(identifier).join(', ')}) ` +
+        `VALUES (${names.map(() => '?').join(', ')})`,
+      [...values.values()],
+    ),
+  );
+  const id = String(values.get(table.primaryId));
+  noteRegistration(work, table);
+  raiseCreate(work, table, id, sent);
+  return id;
+}
+
+/** Writes columns into a row that exists. Throws WireError 404, 412 or 403. */
+export function updateRow(work: Work, table: Table, id: string, change: RowChange, conditions: Conditions = {}): void {
+  const { env, caller } = work;
+  const current = readStored(work, table, id);
+  if (!current) throw rowNotFound(table.logicalName, id);
+  requireRight(work, table, 'Write', current);
+  checkVersion(table, current, conditions.ifMatch);
+  requireReferences(work, table, change);
+  const { values } = change;
+  values.delete(table.primaryId);
+  const sent = new Set(values.keys());
+  if (values.has('ownerid') && values.get('ownerid') !== current['ownerid']) {
+    env.privileges.require(caller, table, 'Assign');
+  }
+  fillChangedRow(work, table, values, current);
+  computeColumns(work, table, values, current);
+  if (STEP_TABLES.has(table.logicalName)) {
+    checkRegistration(table.logicalName, { ...current, ...Object.fromEntries(values) });
+  }
+  const names = [...values.keys()];
+  keepUnique(work, table, () =>
+    env.store.run(
+      `UPDATE ${identifier(table.logicalName)} SET ${names.map((name) => `${identifier(name)} = ?`).join(', ')} ` +
+        `WHERE ${identifier(table.primaryId)} = ?`,
+      [...values.values(), id],
+    ),
+  );
+  noteRegistration(work, table);
+  raiseUpdate(work, table, id, sent, current);
+}
+
+/** Deletes a row, and does with the rows that point to it what their relationships say. */
+export function deleteRow(work: Work, table: Table, id: string, conditions: Conditions = {}): void {
+  const current = readStored(work, table, id);
+  if (!current) throw rowNotFound(table.logicalName, id);
+  requireRight(work, table, 'Delete', current);
+  checkVersion(table, current, conditions.ifMatch);
+  detachRelated(work, table, id);
+  work.env.store.run(`DELETE FROM ${identifier(table.logicalName)} WHERE ${identifier(table.primaryId)} = ?`, [id]);
+  noteRegistration(work, table);
+  raiseDelete(work, table, id, current);
+}
+
+/** Updates the row at the address or creates it; see the reference of the service's upsert for what becomes of keys. */
+export function upsertRow(
+  work: Work,
+  table: Table,
+  address: RowAddress,
+  read: (operation: 'create' | 'update') => RowChange,
+  conditions: Conditions = {},
+): { id: string; created: boolean } {
+  const found =
+    conditions.ifMatch === undefined ? findRow(work.env, table, address) : existingRow(work.env, table, address);
+  if (found !== undefined) {
+    if (conditions.ifNoneMatch === '*') throw alreadyExists();
+    const change = read('update');
+    // The key's own columns are dropped from the body of a row that exists.
+    if (address.kind === 'key') for (const { column } of address.columns) dropColumn(change, column.logicalName);
+    updateRow(work, table, found, change, conditions);
+    return { id: found, created: false };
+  }
+  const change = read('create');
+  if (address.kind === 'id') change.values.set(table.primaryId, address.id);
+  else {
+    for (const { column, value } of address.columns) {
+      // The body wins over the URL, even where they differ.
+      if (change.values.has(column.logicalName)) continue;
+      change.values.set(column.logicalName, value);
+      if (hasTypeColumn(column)) change.values.set(typeColumn(column.logicalName), column.targets[0] ?? null);
+    }
+  }
+  return { id: createRow(work, table, change), created: true };
+}
+
+function dropColumn(change: RowChange, name: string): void {
+  change.values.delete(name);
+  change.values.delete(typeColumn(name));
+}
+
+/** Throws WireError 403 when the caller lacks the right, or has it for rows of others only up to its own. */
+export function requireRight(work: Work, table: Table, right: Right, row: StoredRow): void {
+  const depth = work.env.privileges.require(work.caller, table, right);
+  if (!reaches(work, table, depth, row)) {
+    throw rightMissing(work.caller.userId, right, table.logicalName, String(row[table.primaryId]));
+  }
+}
+
+/** Whether a right of this depth reaches the row. There is one business unit, so only `Basic` ends before all rows. */
+function reaches(work: Work, table: Table, depth: Depth, row: StoredRow): boolean {
+  return depth !== 'Basic' || !table.userOwned || row['ownerid'] === work.caller.userId;
+}
+
+function requireReferences(work: Work, table: Table, change: RowChange): void {
+  if (change.references.size === 0) return;
+  const { env, caller } = work;
+  for (const target of change.references) {
+    const referenced = env.catalog.table(target);
+    // Naming an owner is assigning, which has its own right.
+    if (!referenced || target === 'systemuser' || target === 'team') continue;
+    env.privileges.require(caller, table, 'Append');
+    env.privileges.require(caller, referenced, 'AppendTo');
+  }
+}
+
+function checkVersion(table: Table, current: StoredRow, ifMatch: string | undefined): void {
+  if (ifMatch === undefined || ifMatch === '*') return;
+  if (!table.optimisticConcurrency) throw concurrencyNotEnabled(table.logicalName);
+  if (ifMatch !== etagOf(current)) throw versionMismatch();
+}
+
+/** Of these tables the platform sets the rest by itself. */
+const REQUIRED: Readonly<Record<string, readonly string[]>> = {
+  serviceendpoint: ['name', 'contract', 'authtype', 'url'],
+  sdkmessageprocessingstep: ['mode', 'stage', 'sdkmessageid', 'eventhandler'],
+  sdkmessageprocessingstepimage: ['entityalias', 'imagetype', 'messagepropertyname', 'sdkmessageprocessingstepid'],
+};
+
+function checkRequired(table: Table, values: ReadonlyMap<string, StoredValue>): void {
+  const names =
+    REQUIRED[table.logicalName] ?? [...table.columns.values()].filter(isRequired).map((one) => one.logicalName);
+  for (const name of names) if (values.get(name) == null) throw requiredMissing(name);
+}
+
+const isRequired = (column: { systemRequired: boolean; validForCreate: boolean; kind: string }): boolean =>
+  column.systemRequired && column.validForCreate && column.kind !== 'unsupported' && column.kind !== 'managed';
+
+function keepUnique(work: Work, table: Table, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof UniqueViolation)) throw error;
+    const key = work.env.keys.byIndex(error.index);
+    if (!key) throw duplicateId();
+    const names = key.columns.map((name) => table.columns.get(name)?.displayName ?? name);
+    throw duplicateKey(key.displayName, names.join(', '));
+  }
+}
+
+function noteRegistration(work: Work, table: Table): void {
+  if (STEP_TABLES.has(table.logicalName)) work.env.steps.changed();
+}
+
+function detachRelated(work: Work, table: Table, id: string): void {
+  const { env } = work;
+  for (const name of env.store.tables()) {
+    const other = env.catalog.table(name);
+    if (!other) continue;
+    for (const { column, target, onDelete } of other.lookupRelationships) {
+      if (target !== table.logicalName || onDelete === 'NoCascade') continue;
+      for (const related of rowsPointingTo(work, other, column, table.logicalName, id)) {
+        if (onDelete === 'Restrict') throw deleteRestricted();
+        if (onDelete === 'Cascade') deleteRow(work, other, related);
+        else clearLookup(work, other, column, related);
+      }
+    }
+  }
+}
+
+function rowsPointingTo(work: Work, table: Table, columnName: string, target: string, id: string): string[] {
+  const column = table.columns.get(columnName);
+  if (column?.kind !== 'lookup') return [];
+  const typed = hasTypeColumn(column) ? ` AND ${identifier(typeColumn(columnName))} = ?` : '';
+  return work.env.store
+    .all(
+      `SELECT ${identifier(table.primaryId)} AS id FROM ${identifier(table.logicalName)} ` +
+        `WHERE ${identifier(columnName)} = ?${typed}`,
+      typed === '' ? [id] : [id, target],
+    )
+    .map((row) => String(row['id']));
+}
+
+function clearLookup(work: Work, table: Table, columnName: string, id: string): void {
+  const column = table.columns.get(columnName);
+  const typed = column && hasTypeColumn(column) ? `, ${identifier(typeColumn(columnName))} = NULL` : '';
+  work.env.store.run(
+    `UPDATE ${identifier(table.logicalName)} SET ${identifier(columnName)} = NULL${typed} ` +
+      `WHERE ${identifier(table.primaryId)} = ?`,
+    [id],
+  );
+}

@@ -1,0 +1,135 @@
+import { routeDefinitions } from './definitions.ts';
+import { badQuery, methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, WireError } from './errors.ts';
+import { reactivateKey } from './key-routes.ts';
+import type { PathSegment, QueryOptions } from './odata/ast.ts';
+import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
+import { parsePath } from './odata/path.ts';
+import { parseQuery } from './odata/query.ts';
+import { parsePreferences } from './preferences.ts';
+import { jsonReply, type Reply } from './reply.ts';
+import type { ApiRequest, Operation, OperationFacts } from './request.ts';
+import { replaceContentId, routeRows } from './rows-route.ts';
+import type { Environment, Work } from './work.ts';
+
+/** Request headers that change what a request does and are not emulated; passing them over would be worse. */
+const HEADERS_NOT_EMULATED: Readonly<Record<string, (value: string) => boolean>> = {
+  callerobjectid: () => true,
+  mscrmcallerid: () => true,
+  'mscrm.suppressduplicatedetection': (value) => value.toLowerCase() === 'false',
+  'mscrm.bypassbusinesslogicexecution': () => true,
+  'mscrm.bypassbusinesslogicexecutionstepids': () => true,
+  'mscrm.bypasscustompluginexecution': (value) => value.toLowerCase() === 'true',
+};
+
+/** Reads the URL and the headers of an operation. Throws WireError 400, 404 and 501. */
+export function readOperation(request: ApiRequest): Operation {
+  for (const [name, value] of request.headers) {
+    if (HEADERS_NOT_EMULATED[name]?.(value)) throw notEmulated(`The request header ${name}`);
+  }
+  const { options, segments } = wireErrors((): { options: QueryOptions; segments: PathSegment[] } => {
+    const options = parseQuery(request.rawQuery);
+    return { options, segments: parsePath(request.path, options.aliases) };
+  });
+  return { ...request, options, segments, preferences: parsePreferences(request.headers.get('prefer')) };
+}
+
+/** Runs `work` with the parsers' refusals turned into the service's answers. */
+export function wireErrors<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof ODataSyntaxError) throw new WireError(400, error.serviceCode, error.message);
+    if (error instanceof ODataNotEmulatedError) throw notEmulated(error.what);
+    throw error;
+  }
+}
+
+/** What an operation is, as far as its URL tells; never throws. */
+export function factsOf(env: Environment, request: ApiRequest): OperationFacts {
+  let segments: PathSegment[];
+  try {
+    segments = parsePath(request.path, parseQuery(request.rawQuery).aliases);
+  } catch {
+    return { message: 'Unknown' };
+  }
+  const [first, second] = segments;
+  if (first?.kind === 'system') return { message: first.name === '$batch' ? 'Batch' : first.name };
+  if (first?.kind !== 'name') return { message: 'Unknown' };
+  const table = env.catalog.names.find(({ entitySetName }) => entitySetName === first.name)?.logicalName;
+  if (table === undefined) return { message: first.name };
+  if (second?.kind === 'name' && second.qualified) return { table, message: second.name };
+  return { table, message: messageOf(request, first.predicate !== undefined || second?.kind === 'name') };
+}
+
+function messageOf({ method, headers }: ApiRequest, oneRow: boolean): string {
+  switch (method) {
+    case 'GET':
+      return oneRow ? 'Retrieve' : 'RetrieveMultiple';
+    case 'POST':
+      return 'Create';
+    case 'PATCH':
+      return headers.get('if-match') === undefined ? 'Upsert' : 'Update';
+    case 'PUT':
+      return 'Update';
+    case 'DELETE':
+      return 'Delete';
+    default:
+      return method;
+  }
+}
+
+/**
+ * Carries out one operation other than `$batch` and its events, in a transaction of its own unless it is part of one.
+ * Throws WireError.
+ */
+export function execute(work: Work, request: ApiRequest, facts: OperationFacts): Reply {
+  const operation = readOperation(request);
+  return work.env.store.transaction(() => wireErrors(() => route(work, operation, facts)));
+}
+
+function route(work: Work, given: Operation, facts: OperationFacts): Reply {
+  const operation = { ...given, segments: replaceContentId(work, given.segments) };
+  const [first] = operation.segments;
+  if (!first) return serviceDocument(work, operation);
+  if (first.kind !== 'name') throw notEmulated(first.kind === 'system' ? first.name : `$${first.id}`);
+  const table = work.env.catalog.tableOfSet(first.name);
+  if (table) return routeRows(work, operation, table, facts);
+  switch (first.name) {
+    case 'EntityDefinitions':
+      return routeDefinitions(work, operation);
+    case 'RelationshipDefinitions':
+    case 'GlobalOptionSetDefinitions':
+      throw notEmulated(first.name);
+    case 'WhoAmI':
+      return unboundFunction(work, operation, first.name, {
+        BusinessUnitId: work.caller.businessUnitId,
+        UserId: work.caller.userId,
+        OrganizationId: work.env.organization.id,
+      });
+    case 'RetrieveVersion':
+      return unboundFunction(work, operation, first.name, { Version: work.env.organization.version });
+    case 'ReactivateEntityKey':
+      return reactivateKey(work, operation);
+    default:
+      throw segmentNotFound(first.name);
+  }
+}
+
+function unboundFunction(work: Work, operation: Operation, name: string, result: Record<string, unknown>): Reply {
+  if (operation.method !== 'GET') throw noResourceFor(`${work.root}${operation.path}`);
+  if (operation.segments.length > 1) throw badQuery(`Nothing follows ${name}.`);
+  return jsonReply(200, {
+    '@odata.context': `${work.root}$metadata#Microsoft.Dynamics.CRM.${name}Response`,
+    ...result,
+  });
+}
+
+function serviceDocument(work: Work, operation: Operation): Reply {
+  if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on the service document`);
+  const value = work.env.catalog.names.map(({ entitySetName }) => ({
+    name: entitySetName,
+    kind: 'EntitySet',
+    url: entitySetName,
+  }));
+  return jsonReply(200, { '@odata.context': `${work.root}$metadata`, value });
+}

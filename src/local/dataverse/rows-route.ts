@@ -1,0 +1,233 @@
+import { bulkMessage, isBulkMessage } from './bulk.ts';
+import { methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, unknownProperty } from './errors.ts';
+import type { Column, Table } from './metadata.ts';
+import type { PathSegment } from './odata/ast.ts';
+import { formatKey } from './odata/format.ts';
+import { isJsonObject, type JsonObject, type RowChange, readRow } from './payload.ts';
+import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
+import { createRow, deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
+import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl } from './references.ts';
+import { appliedPreferences, jsonReply, noContent, type Reply, textReply } from './reply.ts';
+import { conditionsOf, jsonBody, jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
+import { createRowWriter, projectionOf } from './rows.ts';
+import { hasTypeColumn, typeColumn } from './store.ts';
+import { writeValue } from './values.ts';
+import type { Work } from './work.ts';
+
+/** A segment that is a name. */
+export type NameSegment = Extract<PathSegment, { kind: 'name' }>;
+
+/** Answers an operation on a table's rows; `facts` receives what it turned out to be. */
+export function routeRows(work: Work, operation: Operation, table: Table, facts: OperationFacts): Reply {
+  const [first, second, third, ...rest] = operation.segments;
+  if (first?.kind !== 'name' || rest.length > 0) throw notEmulated(`The path ${operation.path}`);
+  if (!first.predicate) return routeCollection(work, operation, table, second, third, facts);
+  const address = rowAddress(work.env, table, first.predicate);
+  if (!second) return routeRow(work, operation, table, address, facts);
+  if (second.kind !== 'name' || second.predicate) throw notEmulated(`The path ${operation.path}`);
+  return routeProperty(work, operation, table, address, second, third);
+}
+
+function routeCollection(
+  work: Work,
+  operation: Operation,
+  table: Table,
+  second: PathSegment | undefined,
+  third: PathSegment | undefined,
+  facts: OperationFacts,
+): Reply {
+  const { method, options, preferences, path, rawQuery } = operation;
+  if (third) throw notEmulated(`The path ${path}`);
+  if (second?.kind === 'name' && second.qualified && isBulkMessage(second.name)) {
+    if (method !== 'POST') throw noResourceFor(`${work.root}${path}`);
+    return bulkMessage(work, table, second.name, jsonObjectBody(operation, table.entitySetName), facts);
+  }
+  if (second?.kind === 'system' && second.name === '$count' && method === 'GET') {
+    return countReply(work, { table, options, preferences, path, rawQuery });
+  }
+  if (second?.kind === 'name') throw segmentNotFound(second.name);
+  if (second) throw notEmulated(`The path ${path}`);
+  if (method === 'GET') {
+    const { reply, rows } = retrieveMultiple(work, { table, options, preferences, path, rawQuery });
+    facts.rows = rows;
+    return reply;
+  }
+  if (method !== 'POST') throw methodNotAllowed(`${method} on a collection`);
+  const id = createRow(work, table, readRow(work, table, jsonBody(operation, table.entitySetName), 'create'));
+  rememberContentId(work, operation, table, id);
+  if (operation.preferences.representation) return representation(work, operation, table, id, 201);
+  const url = rowUrl(work, table, { kind: 'id', id });
+  return noContent({ Location: url, 'OData-EntityId': url });
+}
+
+function routeRow(work: Work, operation: Operation, table: Table, address: RowAddress, facts: OperationFacts): Reply {
+  switch (operation.method) {
+    case 'GET':
+      return retrieve(work, operation, table, address);
+    case 'PATCH':
+      return patch(work, operation, table, address, facts);
+    case 'DELETE': {
+      deleteRow(work, table, existingRow(work.env, table, address), conditionsOf(operation));
+      return noContent();
+    }
+    default:
+      throw methodNotAllowed(`${operation.method} on a row`);
+  }
+}
+
+function retrieve(work: Work, operation: Operation, table: Table, address: RowAddress): Reply {
+  const { options, preferences } = operation;
+  refuseOthers(options, preferences);
+  if (options.filter || options.orderby || options.top !== undefined) {
+    throw notEmulated('$filter, $orderby or $top on one row');
+  }
+  work.env.privileges.require(work.caller, table, 'Read');
+  const id = existingRow(work.env, table, address);
+  const row = readStored(work, table, id) ?? {};
+  requireRight(work, table, 'Read', row);
+  const etag = etagOf(row);
+  // The service compares only plain retrieves: no expanded rows, no annotations.
+  const plain = table.optimisticConcurrency && !options.expand && preferences.annotations === undefined;
+  if (plain && conditionsOf(operation).ifNoneMatch === etag) return { status: 304, headers: { ETag: etag } };
+  return rowReply(work, operation, table, id, 200, {});
+}
+
+function patch(work: Work, operation: Operation, table: Table, address: RowAddress, facts: OperationFacts): Reply {
+  const conditions = conditionsOf(operation);
+  const body = jsonObjectBody(operation, table.entitySetName);
+  const read = (kind: 'create' | 'update'): RowChange => readRow(work, table, body, kind);
+  const { id, created } = upsertRow(work, table, address, read, conditions);
+  facts.message = conditions.ifMatch === undefined ? 'Upsert' : 'Update';
+  rememberContentId(work, operation, table, id);
+  if (operation.preferences.representation) return representation(work, operation, table, id, created ? 201 : 200);
+  const url = rowUrl(work, table, address);
+  return noContent({ Location: url, 'OData-EntityId': url });
+}
+
+function representation(work: Work, operation: Operation, table: Table, id: string, status: number): Reply {
+  return rowReply(
+    work,
+    operation,
+    table,
+    id,
+    status,
+    appliedPreferences(operation.preferences, { representation: true }),
+  );
+}
+
+function rowReply(
+  work: Work,
+  { options, preferences }: Operation,
+  table: Table,
+  id: string,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+): Reply {
+  const row = readStored(work, table, id) ?? {};
+  requireRight(work, table, 'Read', row);
+  // $expand is passed over after an update.
+  const projection = projectionOf(
+    table,
+    options.select,
+    status === 200 && headers['Preference-Applied'] ? [] : options.expand,
+  );
+  const context = `${work.root}$metadata#${table.entitySetName}${projection.context}/$entity`;
+  const json = createRowWriter(work, preferences)(table, row, projection, { context, expandedEtags: true });
+  return jsonReply(status, json, { ETag: etagOf(row), ...appliedPreferences(preferences, {}), ...headers });
+}
+
+function routeProperty(
+  work: Work,
+  operation: Operation,
+  table: Table,
+  address: RowAddress,
+  segment: NameSegment,
+  third: PathSegment | undefined,
+): Reply {
+  if (segment.qualified) throw notEmulated(`The bound operation ${segment.name}`);
+  const isReference = third?.kind === 'system' && third.name === '$ref';
+  if (isReference) return routeReference(work, operation, table, address, segment);
+  if (third && !(third.kind === 'system' && third.name === '$value')) throw notEmulated(`The path ${operation.path}`);
+  if (table.navigations.has(segment.name) || table.collections.has(segment.name)) {
+    throw notEmulated(`Retrieving through ${segment.name}`);
+  }
+  const column = table.properties.get(segment.name);
+  if (!column) throw segmentNotFound(segment.name);
+  if (column.kind === 'unsupported') throw notEmulated(`The column ${segment.name} alone`);
+  if (operation.method === 'GET') return retrieveProperty(work, table, address, column, third !== undefined);
+  if (operation.method !== 'PUT' && operation.method !== 'DELETE')
+    throw methodNotAllowed(`${operation.method} on a column`);
+  const body = operation.method === 'PUT' ? jsonObjectBody(operation, table.entitySetName) : { value: null };
+  return writeProperty(work, operation, table, address, { [segment.name]: body['value'] ?? null });
+}
+
+function retrieveProperty(work: Work, table: Table, address: RowAddress, column: Column, bare: boolean): Reply {
+  const id = existingRow(work.env, table, address);
+  const row = readStored(work, table, id) ?? {};
+  requireRight(work, table, 'Read', row);
+  if (!column.validForRead) throw unknownProperty(table.logicalName, column.property);
+  const value = writeValue(column, row[column.logicalName]);
+  if (value === null) return noContent();
+  if (bare) return textReply(String(value), false);
+  const context = `${work.root}$metadata#${table.entitySetName}(${id})/${column.property}`;
+  return jsonReply(200, { '@odata.context': context, value });
+}
+
+function writeProperty(work: Work, operation: Operation, table: Table, address: RowAddress, body: JsonObject): Reply {
+  const id = existingRow(work.env, table, address);
+  updateRow(work, table, id, readRow(work, table, body, 'update'), conditionsOf(operation));
+  return noContent();
+}
+
+/** `PUT` and `DELETE …/<lookup>/$ref`. */
+function routeReference(
+  work: Work,
+  operation: Operation,
+  table: Table,
+  address: RowAddress,
+  segment: NameSegment,
+): Reply {
+  const navigation = table.navigations.get(segment.name);
+  if (!navigation) {
+    if (table.collections.has(segment.name)) throw notEmulated(`$ref of the collection ${segment.name}`);
+    throw segmentNotFound(segment.name);
+  }
+  if (operation.method === 'PUT') {
+    const body = jsonBody(operation, table.entitySetName);
+    const url = isJsonObject(body) ? body['@odata.id'] : undefined;
+    return writeProperty(work, operation, table, address, { [`${segment.name}@odata.bind`]: url ?? null });
+  }
+  if (operation.method === 'DELETE') {
+    return writeProperty(work, operation, table, address, { [`${segment.name}@odata.bind`]: null });
+  }
+  if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on a reference`);
+  const row = readStored(work, table, existingRow(work.env, table, address)) ?? {};
+  requireRight(work, table, 'Read', row);
+  const { column } = navigation;
+  const type = hasTypeColumn(column) ? row[typeColumn(column.logicalName)] : column.targets[0];
+  const target = typeof type === 'string' ? work.env.catalog.table(type) : undefined;
+  const id = row[column.logicalName];
+  if (!target || typeof id !== 'string') return noContent();
+  const url = rowUrl(work, target, { kind: 'id', id });
+  return jsonReply(200, { '@odata.context': `${work.root}$metadata#$ref`, '@odata.id': url });
+}
+
+/** The absolute URL of a row; by its alternate key where the request named it so. */
+function rowUrl(work: Work, table: Table, address: RowAddress): string {
+  const key = address.kind === 'id' ? `(${address.id})` : formatKey(address.written);
+  return `${work.root}${table.entitySetName}${key}`;
+}
+
+function rememberContentId(work: Work, operation: Operation, table: Table, id: string): void {
+  const contentId = operation.headers.get('content-id');
+  if (contentId !== undefined) work.contentIds?.set(contentId, { table, id });
+}
+
+/** The row that a path beginning with `$1` names, as a path that begins with its entity set. */
+export function replaceContentId(work: Work, segments: readonly PathSegment[]): PathSegment[] {
+  const [first, ...rest] = segments;
+  if (first?.kind !== 'contentId') return [...segments];
+  const { table, id } = rowOfUrl(work, `$${first.id}`);
+  const predicate = { kind: 'positional', value: { kind: 'guid', value: id } } as const;
+  return [{ kind: 'name', name: table.entitySetName, qualified: false, predicate }, ...rest];
+}

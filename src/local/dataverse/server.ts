@@ -1,0 +1,381 @@
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { type Clock, isoTime, systemClock } from '../../shared/clock.ts';
+import { type NewId, newGuid } from '../../shared/ids.ts';
+import { type CallLog, createCallLog } from './calls.ts';
+import { routeEmulator } from './emulator-routes.ts';
+import { segmentNotFound, tooLarge, WireError } from './errors.ts';
+import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
+import { createEventQueue, type EventQueue } from './events/queue.ts';
+import { openKeys } from './keys.ts';
+import { openCatalog } from './metadata.ts';
+import { answer, errorReply, type Session } from './operations.ts';
+import type { Reply } from './reply.ts';
+import type { ApiRequest, OperationFacts } from './request.ts';
+import { factsOf } from './route.ts';
+import { createRules, type RuleAction, type Rules } from './rules.ts';
+import {
+  type Authentication,
+  type Authenticator,
+  type Caller,
+  createAuthenticator,
+  createPrivileges,
+  type RolePrivileges,
+} from './security.ts';
+import { ADMINISTRATOR_ID, type ApplicationUser, seed } from './seed.ts';
+import { openSteps } from './steps.ts';
+import { derivedGuid, openStore } from './store.ts';
+import type { Environment, Organization } from './work.ts';
+
+export interface DataverseOptions {
+  /** 0 (the default) takes any free one. */
+  port?: number;
+  /** PEM texts; without them plain http. The server listens on 127.0.0.1 either way. */
+  tls?: { cert: string; key: string };
+  auth: Authentication;
+  /** A file, or `:memory:` (the default). */
+  database?: string;
+  organization?: { id?: string; name?: string; businessUnitId?: string; version?: string };
+  users?: readonly ApplicationUser[];
+  /** Roles besides System Administrator and System Customizer. */
+  roles?: Readonly<Record<string, RolePrivileges>>;
+  clock?: Clock;
+  newId?: NewId;
+  /** Most rows of a page, 5000 in the service. */
+  pageSizeMax?: number;
+  /** How long an alternate key's index stays Pending and then InProgress, in milliseconds each (default 100). */
+  keyStepMs?: number;
+  /** The header `x-ms-dop-hint`; default 5. */
+  dopHint?: number;
+  /** Largest request body in bytes; default 128 MB. */
+  bodyMax?: number;
+  transport?: WebhookTransport;
+  log?(line: string): void;
+}
+
+export interface Dataverse {
+  /** `https://localhost:PORT`, the environment's URL and the audience of its tokens. */
+  readonly url: string;
+  /** `https://localhost:PORT/api/data/v9.2/` */
+  readonly apiUrl: string;
+  readonly organization: Organization;
+  /** Resolves when no webhook is waiting and no index is being built. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const BODY_MAX = 128 * 1024 * 1024;
+const API_PATH = /^\/api\/data\/(v9\.[012])(?:\/+([^?]*))?$/i;
+const LOOPBACK_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
+
+/** Starts the emulator. */
+export async function startDataverse(options: DataverseOptions): Promise<Dataverse> {
+  const emulator = openEmulator(options);
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    void serve(emulator, request, response);
+  };
+  const server = options.tls ? createHttpsServer(options.tls, listener) : createHttpServer(listener);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  emulator.origin = `${options.tls ? 'https' : 'http'}://localhost:${port}`;
+  emulator.env.keys.resume();
+  return {
+    url: emulator.origin,
+    apiUrl: `${emulator.origin}/api/data/v9.2/`,
+    organization: emulator.env.organization,
+    idle: () => emulator.idle(),
+    async close() {
+      emulator.env.keys.stop();
+      await emulator.queue.stop();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+      await emulator.env.keys.idle();
+      emulator.env.store.close();
+    },
+  };
+}
+
+/** What the HTTP side of the emulator works with. */
+export interface Emulator {
+  readonly env: Environment;
+  readonly queue: EventQueue;
+  readonly calls: CallLog;
+  readonly rules: Rules;
+  readonly authenticate: Authenticator;
+  readonly dopHint: number;
+  readonly bodyMax: number;
+  log(line: string): void;
+  idle(): Promise<void>;
+  origin: string;
+}
+
+function openEmulator(options: DataverseOptions): Emulator {
+  const clock = options.clock ?? systemClock;
+  const newId = options.newId ?? newGuid;
+  const catalog = openCatalog();
+  const store = openStore(options.database ?? ':memory:');
+  const name = options.organization?.name ?? 'local';
+  const organization: Organization = {
+    id: options.organization?.id ?? derivedGuid(`organization/${name}`),
+    name,
+    host: 'localhost',
+    businessUnitId: options.organization?.businessUnitId ?? derivedGuid(`businessunit/${name}`),
+    baseCurrencyId: derivedGuid('transactioncurrency/USD'),
+    version: options.organization?.version ?? '9.2.25111.00152',
+  };
+  seed(store, catalog, organization, options.users ?? [], options.roles ?? {}, clock.now());
+  const keys = openKeys({ store, clock, newId, tableOf: catalog.table, stepMs: options.keyStepMs ?? 100 });
+  const queue = createEventQueue({ organization, transport: options.transport ?? fetchTransport, clock, newId });
+  const origin = () => emulator.origin;
+  const env: Environment = {
+    catalog,
+    store,
+    keys,
+    privileges: createPrivileges(),
+    steps: openSteps(store, catalog),
+    organization,
+    clock,
+    newId,
+    pageSizeMax: options.pageSizeMax ?? 5000,
+    origin,
+  };
+  const administrator: Caller = {
+    userId: ADMINISTRATOR_ID,
+    objectId: undefined,
+    businessUnitId: organization.businessUnitId,
+    roleCount: 1,
+    privileges: 'all',
+  };
+  const authenticate = createAuthenticator({
+    authentication: options.auth,
+    store,
+    roles: options.roles ?? {},
+    clock,
+    origin,
+    administrator,
+  });
+  const emulator: Emulator = {
+    env,
+    queue,
+    calls: createCallLog(),
+    rules: createRules(newId),
+    authenticate,
+    dopHint: options.dopHint ?? 5,
+    bodyMax: options.bodyMax ?? BODY_MAX,
+    log: options.log ?? (() => {}),
+    async idle() {
+      await keys.idle();
+      await queue.idle();
+    },
+    origin: '',
+  };
+  return emulator;
+}
+
+/** Answers one HTTP request; never throws. */
+async function serve(emulator: Emulator, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    const url = incoming.url ?? '/';
+    if (url.startsWith('/emulator/')) {
+      const body = await readBody(incoming, emulator.bodyMax);
+      send(response, await routeEmulator(emulator, incoming.method ?? 'GET', url, body));
+      return;
+    }
+    await serveApi(emulator, incoming, response, url);
+  } catch (error) {
+    // The caller went away, or the body broke off.
+    if (!response.headersSent && !response.destroyed) {
+      const request = { method: '', path: '', rawQuery: '', headers: new Map<string, string>(), body: Buffer.alloc(0) };
+      send(response, errorReply({ noteFault: () => {} }, request, error), { Connection: 'close' });
+    }
+  }
+}
+
+async function serveApi(
+  emulator: Emulator,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  url: string,
+): Promise<void> {
+  const { env } = emulator;
+  const request = await apiRequest(emulator, incoming, url);
+  const facts = request.path === undefined ? { message: 'Unknown' } : factsOf(env, { ...request, path: request.path });
+  const requestId = env.newId();
+  let userId: string | undefined;
+  const log = (status: number, of: OperationFacts, inBatch?: { method: string; path: string }) =>
+    emulator.calls.add({
+      method: inBatch?.method ?? request.method,
+      path: inBatch?.path ?? url,
+      ...(of.table === undefined ? {} : { table: of.table }),
+      message: of.message,
+      ...(of.rows === undefined ? {} : { rows: of.rows }),
+      status,
+      time: isoTime(env.clock.now()),
+      ...(userId === undefined ? {} : { userId }),
+      ...optional('clientRequestId', request.headers.get('x-ms-client-request-id')),
+      inBatch: inBatch !== undefined,
+    });
+
+  const actions = emulator.rules.actions({ method: request.method, path: url }, facts);
+  for (const action of actions) if ('delayMs' in action) await env.clock.sleep(action.delayMs);
+  const action = actions.find((one) => !('delayMs' in one));
+  if (action && 'reset' in action && action.reset === 'before') {
+    log(0, facts);
+    incoming.socket.destroy();
+    return;
+  }
+  const common = commonHeaders(emulator, requestId);
+  const invented = action && inventedReply(action);
+  if (invented) {
+    log(invented.status, facts);
+    send(response, invented, common);
+    return;
+  }
+  const reply = await apiReply(emulator, request, facts, requestId, {
+    signedIn: (caller) => {
+      userId = caller.userId;
+    },
+    noteOperation: (one, of, status) => log(status, of, { method: one.method, path: `${one.path}?${one.rawQuery}` }),
+  });
+  if (action && 'reset' in action) {
+    log(0, facts);
+    incoming.socket.destroy();
+    return;
+  }
+  log(reply.status, facts);
+  send(response, reply, common);
+}
+
+interface HttpRequest extends Omit<ApiRequest, 'path'> {
+  /** Undefined outside the Web API. */
+  readonly path: string | undefined;
+  readonly url: string;
+  /** `https://host/api/data/v9.2/` */
+  readonly root: string;
+  /** Set when the body is larger than the service takes. */
+  readonly oversized: boolean;
+}
+
+async function apiRequest(emulator: Emulator, incoming: IncomingMessage, url: string): Promise<HttpRequest> {
+  const [path = '', ...query] = url.split('?');
+  const found = API_PATH.exec(path);
+  const host = incoming.headers.host ?? '';
+  // Answers name the host that the caller used, as long as it is this machine.
+  const origin = LOOPBACK_HOST.test(host) ? `${emulator.origin.split('://')[0]}://${host}` : emulator.origin;
+  let body: Buffer = Buffer.alloc(0);
+  let oversized = false;
+  try {
+    body = await readBody(incoming, emulator.bodyMax);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    oversized = true;
+  }
+  return {
+    method: (incoming.method ?? 'GET').toUpperCase(),
+    path: found ? (found[2] ?? '') : undefined,
+    rawQuery: query.join('?'),
+    headers: headersOf(incoming),
+    body,
+    url,
+    root: `${origin}/api/data/${found?.[1] ?? 'v9.2'}/`,
+    oversized,
+  };
+}
+
+function headersOf(incoming: IncomingMessage): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (const [name, value] of Object.entries(incoming.headersDistinct)) headers.set(name, value?.join(', ') ?? '');
+  return headers;
+}
+
+async function apiReply(
+  emulator: Emulator,
+  request: HttpRequest,
+  facts: OperationFacts,
+  requestId: string,
+  notes: { signedIn(caller: Caller): void; noteOperation: Session['noteOperation'] },
+): Promise<Reply> {
+  const { env } = emulator;
+  const noteFault = (error: unknown) =>
+    emulator.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const api: ApiRequest = { ...request, path: request.path ?? '' };
+  try {
+    const caller = await emulator.authenticate(request.headers.get('authorization'));
+    notes.signedIn(caller);
+    if (request.oversized) throw tooLarge();
+    if (request.path === undefined) throw segmentNotFound(request.url);
+    const session: Session = {
+      env,
+      caller,
+      root: request.root,
+      correlationId:
+        request.headers.get('x-ms-correlation-request-id') ?? request.headers.get('x-ms-correlation-id') ?? env.newId(),
+      requestId,
+      noteOperation: notes.noteOperation,
+      noteFault,
+      publish(events) {
+        for (const event of events) emulator.queue.enqueue(event, env.steps.listening(event.message, event.table));
+      },
+    };
+    return answer(session, api, facts);
+  } catch (error) {
+    return errorReply({ noteFault }, api, error);
+  }
+}
+
+function inventedReply(action: RuleAction): Reply | undefined {
+  if ('html' in action) {
+    const page = `<!DOCTYPE html><html><head><title>${action.html}</title></head><body><h1>Service unavailable</h1></body></html>`;
+    return { status: action.html, headers: { 'Content-Type': 'text/html' }, body: page };
+  }
+  if (!('status' in action)) return undefined;
+  const text = typeof action.body === 'string' ? action.body : JSON.stringify(action.body);
+  const type = typeof action.body === 'string' ? 'text/plain' : 'application/json; odata.metadata=minimal';
+  return {
+    status: action.status,
+    headers: { ...(text === undefined ? {} : { 'Content-Type': type }), ...action.headers },
+    ...(text === undefined ? {} : { body: text }),
+  };
+}
+
+/** What the service sends with every answer. */
+const commonHeaders = (emulator: Emulator, requestId: string): Record<string, string> => ({
+  'Cache-Control': 'no-cache',
+  'OData-Version': '4.0',
+  'x-ms-service-request-id': requestId,
+  REQ_ID: requestId,
+  AuthActivityId: emulator.env.newId(),
+  'x-ms-dop-hint': String(emulator.dopHint),
+  'x-ms-ratelimit-burst-remaining-xrm-requests': '5999',
+  'x-ms-ratelimit-time-remaining-xrm-requests': '1,199.99',
+  'Set-Cookie': `ARRAffinity=${'0'.repeat(64)}; Path=/; HttpOnly`,
+});
+
+function send(response: ServerResponse, reply: Reply, common: Readonly<Record<string, string>> = {}): void {
+  const body = reply.body === undefined ? undefined : Buffer.from(reply.body);
+  const length = body ? { 'Content-Length': String(body.length) } : {};
+  response.writeHead(reply.status, { ...common, ...reply.headers, ...length });
+  response.end(body);
+}
+
+/** The whole body. Throws WireError 413 once it is longer than `max`; the rest is read and dropped. */
+async function readBody(incoming: IncomingMessage, max: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of incoming) {
+    const piece: Buffer = chunk;
+    length += piece.length;
+    if (length <= max) chunks.push(piece);
+    else chunks.length = 0;
+  }
+  if (length > max) throw tooLarge();
+  return Buffer.concat(chunks);
+}
+
+const optional = <Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> =>
+  value === undefined ? {} : ({ [name]: value } as Record<Name, string>);

@@ -1,0 +1,192 @@
+import { createHash } from 'node:crypto';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { isLike } from './like.ts';
+import type { Column, ColumnKind, Table } from './metadata.ts';
+
+/** What a column holds in the database. Times are milliseconds UTC, booleans 0 and 1, guids lower-case text. */
+export type StoredValue = string | number | null;
+
+/** A row by its columns' names; a lookup with several targets has its table beside it under {@link typeColumn}. */
+export type StoredRow = Readonly<Record<string, StoredValue>>;
+
+/** SQLite's refusal of a second row with the same value in a unique index. */
+export class UniqueViolation extends Error {
+  readonly index: string;
+
+  constructor(index: string, options: ErrorOptions) {
+    super(`A row with the same value is in ${index}`, options);
+    this.name = 'UniqueViolation';
+    this.index = index;
+  }
+}
+
+export interface Store {
+  all(sql: string, parameters?: readonly StoredValue[]): StoredRow[];
+  get(sql: string, parameters?: readonly StoredValue[]): StoredRow | undefined;
+  /** Runs a write and answers how many rows it touched. Throws {@link UniqueViolation}. */
+  run(sql: string, parameters?: readonly StoredValue[]): number;
+  /** Commits what `work` wrote, or nothing of it when it throws. May be nested. */
+  transaction<Result>(work: () => Result): Result;
+  /** Makes the table on first use. */
+  ensure(table: Table): void;
+  /** Logical names of the tables that were made. */
+  tables(): ReadonlySet<string>;
+  /** The next row version of the organization. */
+  nextVersion(): number;
+  close(): void;
+}
+
+const SQL_TYPES: Readonly<Record<Exclude<ColumnKind, 'unsupported'>, string>> = {
+  text: 'TEXT',
+  memo: 'TEXT',
+  integer: 'INTEGER',
+  bigint: 'INTEGER',
+  decimal: 'REAL',
+  double: 'REAL',
+  money: 'REAL',
+  boolean: 'INTEGER',
+  datetime: 'INTEGER',
+  dateonly: 'INTEGER',
+  choice: 'INTEGER',
+  state: 'INTEGER',
+  status: 'INTEGER',
+  choices: 'TEXT',
+  lookup: 'TEXT',
+  guid: 'TEXT',
+  entityname: 'TEXT',
+  managed: 'INTEGER',
+};
+
+const STATEMENTS_KEPT = 500;
+const FIRST_VERSION = 1_000_000;
+
+/**
+ * The text as SQL Server's collation of Dataverse compares it: without regard to case and to blanks at the end.
+ * Accents count here, other than in some of the service's collations.
+ */
+export const fold = (text: string): string => text.replace(/ +$/, '').toLowerCase();
+
+/** A name from metadata as an SQL identifier. */
+export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+/** The column beside a lookup that may point to several tables. */
+export const typeColumn = (lookup: string): string => `${lookup}__type`;
+
+/** Whether the lookup's table is stored beside it. */
+export const hasTypeColumn = (column: Column): boolean => column.kind === 'lookup' && column.targets.length !== 1;
+
+/** The SQL expression by which values of a column are compared. */
+export function comparable(column: Column, qualified: string): string {
+  return column.kind === 'text' || column.kind === 'memo' || column.kind === 'entityname'
+    ? `fold(${qualified})`
+    : qualified;
+}
+
+/** Opens the database in a file, or `:memory:`. */
+export function openStore(location: string): Store {
+  const database = new DatabaseSync(location);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;');
+  database.exec('CREATE TABLE IF NOT EXISTS "_sequence" ("version" INTEGER NOT NULL) STRICT;');
+  database.function('fold', { deterministic: true }, (text) => (typeof text === 'string' ? fold(text) : text));
+  database.function('like_text', { deterministic: true }, (text, pattern) =>
+    typeof text === 'string' && typeof pattern === 'string' && isLike(text.toLowerCase(), pattern) ? 1 : 0,
+  );
+
+  const statements = new Map<string, StatementSync>();
+  const prepare = (sql: string): StatementSync => {
+    let statement = statements.get(sql);
+    if (statement) statements.delete(sql);
+    else statement = database.prepare(sql);
+    statements.set(sql, statement);
+    if (statements.size > STATEMENTS_KEPT) {
+      for (const oldest of statements.keys()) {
+        statements.delete(oldest);
+        break;
+      }
+    }
+    return statement;
+  };
+
+  let made = tablesIn(database);
+  let version = Number(database.prepare('SELECT "version" FROM "_sequence"').get()?.['version'] ?? FIRST_VERSION);
+  let depth = 0;
+
+  const store: Store = {
+    all: (sql, parameters = []) => prepare(sql).all(...parameters) as StoredRow[],
+    get: (sql, parameters = []) => prepare(sql).get(...parameters) as StoredRow | undefined,
+    run(sql, parameters = []) {
+      try {
+        return Number(prepare(sql).run(...parameters).changes);
+      } catch (error) {
+        throw uniqueViolation(error) ?? error;
+      }
+    },
+    transaction(work) {
+      const level = depth;
+      const before = version;
+      database.exec(level === 0 ? 'BEGIN IMMEDIATE' : `SAVEPOINT "level${level}"`);
+      depth = level + 1;
+      try {
+        const result = work();
+        if (level === 0 && version !== before) saveVersion();
+        database.exec(level === 0 ? 'COMMIT' : `RELEASE "level${level}"`);
+        return result;
+      } catch (error) {
+        if (database.isTransaction) {
+          database.exec(level === 0 ? 'ROLLBACK' : `ROLLBACK TO "level${level}"; RELEASE "level${level}"`);
+        }
+        // Tables that were made inside are gone again.
+        made = tablesIn(database);
+        throw error;
+      } finally {
+        depth = level;
+      }
+    },
+    ensure(table) {
+      if (made.has(table.logicalName)) return;
+      database.exec(createTable(table));
+      made.add(table.logicalName);
+    },
+    tables: () => made,
+    nextVersion: () => ++version,
+    close() {
+      statements.clear();
+      database.close();
+    },
+  };
+  const saveVersion = () => {
+    if (store.run('UPDATE "_sequence" SET "version" = ?', [version]) === 0) {
+      store.run('INSERT INTO "_sequence" VALUES (?)', [version]);
+    }
+  };
+  return store;
+}
+
+function tablesIn(database: DatabaseSync): Set<string> {
+  const rows = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  return new Set(rows.map((row) => String(row['name'])));
+}
+
+function createTable(table: Table): string {
+  const columns: string[] = [];
+  for (const column of table.columns.values()) {
+    if (column.kind === 'unsupported') continue;
+    const primary = column.logicalName === table.primaryId ? ' PRIMARY KEY' : '';
+    columns.push(`${identifier(column.logicalName)} ${SQL_TYPES[column.kind]}${primary}`);
+    if (hasTypeColumn(column)) columns.push(`${identifier(typeColumn(column.logicalName))} TEXT`);
+  }
+  return `CREATE TABLE IF NOT EXISTS ${identifier(table.logicalName)} (${columns.join(', ')}) STRICT`;
+}
+
+function uniqueViolation(error: unknown): UniqueViolation | undefined {
+  const text = error instanceof Error ? error.message : '';
+  // "UNIQUE constraint failed: account.accountid" of a primary key, "… failed: index 'name'" of an index on expressions.
+  const found = /^UNIQUE constraint failed: (?:index '(.+)'|(.+))$/.exec(text);
+  return found ? new UniqueViolation(found[1] ?? found[2] ?? '', { cause: error }) : undefined;
+}
+
+/** The same text always gives the same id (in the form of a version 5 UUID). */
+export function derivedGuid(text: string): string {
+  const hash = createHash('sha1').update(`dataverse-emulator/${text}`).digest('hex');
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
+}

@@ -1,0 +1,53 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { NewId } from '../../shared/ids.ts';
+import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
+import type { Keys } from './keys.ts';
+import type { Catalog, Table } from './metadata.ts';
+import type { Caller, Privileges } from './security.ts';
+import type { Steps } from './steps.ts';
+import type { Store } from './store.ts';
+
+/** The facts of the organization that the emulator plays. */
+export interface Organization extends OrganizationFacts {
+  readonly businessUnitId: string;
+  readonly baseCurrencyId: string;
+  readonly version: string;
+}
+
+/** What every request works on. */
+export interface Environment {
+  readonly catalog: Catalog;
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly privileges: Privileges;
+  readonly steps: Steps;
+  readonly organization: Organization;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  /** Most rows of one page. */
+  readonly pageSizeMax: number;
+  /** `https://localhost:1234`, without a slash. */
+  origin(): string;
+}
+
+/** A row that another request, or another operation of the change set, names. */
+export interface RowReference {
+  readonly table: Table;
+  readonly id: string;
+}
+
+/** One request in progress: who asks, and what it did so far. */
+export interface Work {
+  readonly env: Environment;
+  readonly caller: Caller;
+  /** `https://host/api/data/v9.2/` */
+  readonly root: string;
+  readonly correlationId: string;
+  readonly requestId: string;
+  /** `?tag=` of the request, for events. */
+  readonly tag?: string | undefined;
+  /** Rows that earlier operations of the change set made, by their Content-ID. */
+  readonly contentIds?: Map<string, RowReference>;
+  /** Raised by writes; delivered once the transaction is committed. */
+  readonly events: RowEvent[];
+}
