@@ -93,10 +93,13 @@ async function sendFile(
   const run = await until(`the run of ${file} has ended`, async () => {
     const found = (await callApp(app, 'GET', `activations/${ACTIVATION}/runs/${id}`)) as unknown as SampleRun & {
       endedAt?: string;
-      problem?: { message: string };
+      problem?: { message: string; errors?: { path: string; message: string }[] };
     };
-    if (found.state === 'failed')
-      throw new SampleError('sampleFailed', `The run of ${file} failed: ${found.problem?.message ?? ''}`);
+    if (found.state === 'failed') {
+      const { message = '', errors = [] } = found.problem ?? {};
+      const details = errors.map((error) => `${error.path} ${error.message}`).join('; ');
+      throw new SampleError('sampleFailed', `The run of ${file} failed: ${message} ${details}`.trim());
+    }
     return found.endedAt === undefined ? undefined : found;
   });
   const result = { ...run, file, seconds: (performance.now() - startedAt) / 1000 };
