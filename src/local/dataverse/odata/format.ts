@@ -33,10 +33,14 @@ export function formatLiteral(literal: Literal): string {
 /** A key with its brackets for a URL, percent-encoded: `(<guid>)`, `(accountnumber='A%2F1')`. */
 export function formatKey(key: Predicate): string {
   if (key.kind === 'empty') return '()';
-  if (key.kind === 'positional') return `(${encodeURIComponent(formatLiteral(key.value))})`;
-  const pairs = [...key.values].map(([name, value]) => `${name}=${encodeURIComponent(formatLiteral(value))}`);
+  if (key.kind === 'positional') return `(${encode(key.value)})`;
+  const pairs = [...key.values].map(([name, value]) => `${name}=${encode(value)}`);
   return `(${pairs.join(',')})`;
 }
+
+/** Half a surrogate pair cannot be encoded; it becomes the replacement character, as in UTF-8 elsewhere. */
+const encode = (literal: Literal): string =>
+  encodeURIComponent(formatLiteral(literal).replace(/\p{Surrogate}/gu, '\ufffd'));
 
 /** A filter as text, not percent-encoded, that parses to the same tree. */
 export function formatFilter(filter: FilterExpression): string {

@@ -83,12 +83,13 @@ describe('execution contexts', () => {
     const payload = recorded('create-alltypes-async-1');
     const parent = payload['ParentContext'] as Context;
     const { albxrm_alltypesid: _, ...columns } = columnsOf(target(parent).Attributes);
+    const state = stateOf(target(payload));
     const event = eventOf(payload, {
       message: 'Create',
       primaryIdColumn: 'albxrm_alltypesid',
       primaryNameColumn: 'albxrm_name',
       columns,
-      after: stateOf(target(payload)),
+      after: { ...state, columns: { ...state.columns, versionnumber: 7, albxrm_empty: null } },
     });
     const organization = { id: String(payload['OrganizationId']), name: String(payload['OrganizationName']), host: '' };
     const built = buildExecutionContext(event, STEP, organization, String(payload['OperationId']));

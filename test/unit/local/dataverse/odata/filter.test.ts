@@ -92,6 +92,13 @@ describe('conditions', () => {
     });
   });
 
+  test('JSON texts may hold escaped quotes of either kind', () => {
+    expect(literalOf(String.raw`{"a":"x\"y",'b':'it\'s "\\',"c":[1.5,true,null,{}]}`)).toEqual({
+      kind: 'json',
+      value: { a: 'x"y', b: 'it\'s "\\', c: [1.5, true, null, {}] },
+    });
+  });
+
   test('aliases stand for columns and values, and one without a value is null', () => {
     const aliases = new Map([
       ['@p1', 'fullname'],

@@ -104,6 +104,12 @@ describe('paths', () => {
     expect(() => parsePath(path)).toThrow(ODataSyntaxError);
   });
 
+  test('a key is percent-encoded whatever is in it', () => {
+    expect(formatKey(named({ a: text("O'B/\u00e9 \ud800"), b: { kind: 'integer', value: 2n } }))).toBe(
+      "(a='O''B%2F%C3%A9%20%EF%BF%BD',b=2)",
+    );
+  });
+
   test('every key is read as it was written', () => {
     const value = fc.oneof(
       fc.string({ unit: 'grapheme' }).map(text),
