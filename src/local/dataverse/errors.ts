@@ -101,7 +101,13 @@ export const badQuery = (message: string) => new WireError(400, '0x0', message);
 export const invalidArgument = (message = 'Invalid argument.') => new WireError(400, '0x80040203', message);
 
 export const unsupportedOption = (option: string) =>
-  new WireError(400, '0x80060888', `The query parameter ${option} is not supported.`);
+  new WireError(400, '0x80060888', `The query parameter ${option} is not supported`);
+
+export const tooManyConditions = () =>
+  new WireError(400, '0x8004430C', 'Number of conditions in query exceeded maximum limit.');
+
+/** UNCONFIRMED: what the service answers to a URL that is too long. */
+export const urlTooLong = () => new WireError(414, '0x80060888', 'The request URL is too long.');
 
 // --- values ---
 

@@ -33,9 +33,11 @@ export interface Session {
   noteFault(error: unknown): void;
 }
 
+const BATCH = /^(?:\$|%24)batch\/?$/i;
+
 /** Carries out one request, `$batch` or not, and answers whatever happens. */
 export function answer(session: Session, request: ApiRequest, facts: OperationFacts): Reply {
-  if (request.path === '$batch') {
+  if (BATCH.test(request.path)) {
     try {
       return runBatch(session, request, facts);
     } catch (error) {
@@ -159,6 +161,7 @@ function runChangeSet(session: Session, operations: readonly BatchOperation[]): 
   const contentIds = new Map<string, RowReference>();
   const answers: BatchAnswer[] = [];
   const events: RowEvent[] = [];
+  const notes: (() => void)[] = [];
   let current = requestOf(operations[0]);
   try {
     session.env.store.transaction(() => {
@@ -168,7 +171,7 @@ function runChangeSet(session: Session, operations: readonly BatchOperation[]): 
         const facts = factsOf(session.env, current);
         const work = newWork(session, current, contentIds);
         const reply = execute(work, current, facts);
-        session.noteOperation(current, facts, reply.status);
+        notes.push(session.noteOperation.bind(session, current, facts, reply.status));
         events.push(...work.events);
         answers.push(answerOf(session, reply, part.contentId));
       }
@@ -179,6 +182,7 @@ function runChangeSet(session: Session, operations: readonly BatchOperation[]): 
     session.noteOperation(current, factsOf(session.env, current), reply.status);
     return answerOf(session, reply, undefined);
   }
+  for (const note of notes) note();
   session.publish(events);
   return { kind: 'changeSet', operations: answers };
 }
@@ -186,7 +190,7 @@ function runChangeSet(session: Session, operations: readonly BatchOperation[]): 
 function requestOf(part: BatchOperation | undefined, contentId?: string): ApiRequest {
   if (!part) return { method: 'POST', path: '', rawQuery: '', headers: new Map(), body: Buffer.alloc(0) };
   const { path, query } = splitUrl(part.url);
-  if (path === '$batch') throw notEmulated('A $batch inside a $batch');
+  if (BATCH.test(path)) throw notEmulated('A $batch inside a $batch');
   const headers = new Map(part.headers);
   if (contentId !== undefined) headers.set('content-id', contentId);
   return { method: part.method, path, rawQuery: query, headers, body: part.body };

@@ -1,4 +1,4 @@
-import { badQuery, notEmulated, unknownProperty } from './errors.ts';
+import { badQuery, notEmulated, tooManyConditions, unknownProperty } from './errors.ts';
 import type { Column, Table } from './metadata.ts';
 import type { ComparisonOperator, FilterExpression, Operand, PropertyPath } from './odata/ast.ts';
 import { conditionFunction } from './query-functions.ts';
@@ -21,6 +21,9 @@ export interface ColumnInQuery {
   /** The same as it is compared. */
   readonly compared: string;
 }
+
+/** The service's limit of conditions in a query. */
+const CONDITIONS_MAX = 500;
 
 const SQL_OPERATORS: Readonly<Record<ComparisonOperator, string>> = {
   eq: '=',
@@ -51,6 +54,7 @@ export class QueryBuilder {
   readonly #aliases = new Map<string, string>();
   readonly #variables = new Map<string, { table: Table; alias: string }>();
   #tables = 1;
+  #conditions = 0;
 
   constructor(work: Work, table: Table) {
     this.work = work;
@@ -65,6 +69,8 @@ export class QueryBuilder {
 
   /** A filter as a condition. Throws WireError 400 and 501. */
   condition(filter: FilterExpression): Sql {
+    if (filter.kind !== 'and' && filter.kind !== 'or' && filter.kind !== 'not') this.#conditions += 1;
+    if (this.#conditions > CONDITIONS_MAX) throw tooManyConditions();
     switch (filter.kind) {
       case 'and':
       case 'or': {

@@ -1,4 +1,4 @@
-import { notEmulated, WireError } from './errors.ts';
+import { notEmulated, unsupportedOption } from './errors.ts';
 import type { Table } from './metadata.ts';
 import type { FilterExpression, OrderItem, QueryOptions } from './odata/ast.ts';
 import { type CookieColumn, type PageEnd, readSkipToken, writeSkipToken } from './paging.ts';
@@ -80,7 +80,7 @@ export function refuseOthers(options: QueryOptions, preferences: Preferences): v
   for (const [value, name] of missing) if (value !== undefined) throw notEmulated(name);
   if (preferences.trackChanges) throw notEmulated('Prefer: odata.track-changes');
   const unknown = options.unknown.find(({ name }) => name.startsWith('$'));
-  if (unknown) throw new WireError(400, '0x80060888', `The query parameter ${unknown.name} is not supported`);
+  if (unknown) throw unsupportedOption(unknown.name);
 }
 
 function pageLimit(work: Work, options: QueryOptions, preferences: Preferences): number {

@@ -11,7 +11,7 @@ import {
   versionMismatch,
 } from './errors.ts';
 import { raiseCreate, raiseDelete, raiseUpdate } from './event-source.ts';
-import type { Table } from './metadata.ts';
+import type { Column, Table } from './metadata.ts';
 import type { RowChange } from './payload.ts';
 import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
 import type { Depth, Right } from './security.ts';
@@ -176,8 +176,33 @@ function checkRequired(table: Table, values: ReadonlyMap<string, StoredValue>): 
   for (const name of names) if (values.get(name) == null) throw requiredMissing(name);
 }
 
-const isRequired = (column: { systemRequired: boolean; validForCreate: boolean; kind: string }): boolean =>
-  column.systemRequired && column.validForCreate && column.kind !== 'unsupported' && column.kind !== 'managed';
+/** SystemRequired columns that the platform sets by itself; UNCONFIRMED, a list of those that samples leave out. */
+const SET_BY_PLATFORM: ReadonlySet<string> = new Set([
+  'accessmode',
+  'administratorid',
+  'businessunitid',
+  'caltype',
+  'incomingemaildeliverymethod',
+  'incomingemailfilteringmethod',
+  'incomingemailaccess',
+  'invitestatuscode',
+  'invoicenumber',
+  'membershiptype',
+  'messageiddupcheck',
+  'ordernumber',
+  'outgoingemaildeliverymethod',
+  'quotenumber',
+  'queueviewtype',
+  'revisionnumber',
+  'teamtype',
+]);
+
+const isRequired = (column: Column): boolean =>
+  column.systemRequired &&
+  column.validForCreate &&
+  !SET_BY_PLATFORM.has(column.logicalName) &&
+  column.kind !== 'unsupported' &&
+  column.kind !== 'managed';
 
 function keepUnique(work: Work, table: Table, write: () => void): void {
   try {

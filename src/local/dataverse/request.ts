@@ -1,6 +1,6 @@
 import { badPayload } from './errors.ts';
 import type { PathSegment, QueryOptions } from './odata/ast.ts';
-import type { JsonObject } from './payload.ts';
+import { isJsonObject, type JsonObject } from './payload.ts';
 import type { Preferences } from './preferences.ts';
 import type { Conditions } from './records.ts';
 
@@ -46,7 +46,7 @@ export function jsonBody(request: ApiRequest, entitySet: string): unknown {
 /** The same, which must be an object. */
 export function jsonObjectBody(request: ApiRequest, entitySet: string): JsonObject {
   const json = jsonBody(request, entitySet);
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as JsonObject;
+  if (isJsonObject(json)) return json;
   throw badPayload(entitySet, "A 'StartObject' node was expected when reading from the JSON reader.");
 }
 

@@ -21,6 +21,20 @@ const HEADERS_NOT_EMULATED: Readonly<Record<string, (value: string) => boolean>>
   'mscrm.bypasscustompluginexecution': (value) => value.toLowerCase() === 'true',
 };
 
+/** Functions and actions of the service that clients are likely to try. */
+const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
+  'BulkDelete',
+  'CreateCustomerRelationships',
+  'FormatAddress',
+  'GrantAccess',
+  'InitializeFrom',
+  'PublishAllXml',
+  'PublishXml',
+  'RetrieveCurrentOrganization',
+  'RetrieveTotalRecordCount',
+  'WinOpportunity',
+]);
+
 /** Reads the URL and the headers of an operation. Throws WireError 400, 404 and 501. */
 export function readOperation(request: ApiRequest): Operation {
   for (const [name, value] of request.headers) {
@@ -111,7 +125,7 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
     case 'ReactivateEntityKey':
       return reactivateKey(work, operation);
     default:
-      throw segmentNotFound(first.name);
+      throw OPERATIONS_NOT_EMULATED.has(first.name) ? notEmulated(first.name) : segmentNotFound(first.name);
   }
 }
 

@@ -22,7 +22,7 @@ export const ruleSchema = z.strictObject({
     .strictObject({
       method: z.string().optional(),
       /** Part of the path with its query as it is sent; between slashes (`/…/`) a regular expression. */
-      path: z.string().max(500).optional(),
+      path: z.string().max(500).refine(isPattern, 'is no regular expression').optional(),
       table: z.string().optional(),
       message: z.string().optional(),
     })
@@ -86,7 +86,17 @@ function matches({ match }: Rule, request: { method: string; path: string }, fac
   return match.path === undefined || pathMatches(match.path, request.path);
 }
 
+const expressionIn = (pattern: string): string | undefined => /^\/(.+)\/$/.exec(pattern)?.[1];
+
+function isPattern(pattern: string): boolean {
+  try {
+    return new RegExp(expressionIn(pattern) ?? '') !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 function pathMatches(pattern: string, path: string): boolean {
-  const expression = /^\/(.+)\/$/.exec(pattern)?.[1];
+  const expression = expressionIn(pattern);
   return expression === undefined ? path.includes(pattern) : new RegExp(expression).test(path);
 }

@@ -2,10 +2,11 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Clock, isoTime, systemClock } from '../../shared/clock.ts';
+import { messageOf } from '../../shared/errors.ts';
 import { type NewId, newGuid } from '../../shared/ids.ts';
 import { type CallLog, createCallLog } from './calls.ts';
 import { routeEmulator } from './emulator-routes.ts';
-import { segmentNotFound, tooLarge, WireError } from './errors.ts';
+import { notAMember, segmentNotFound, tooLarge, urlTooLong, WireError } from './errors.ts';
 import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
 import { createEventQueue, type EventQueue } from './events/queue.ts';
 import { openKeys } from './keys.ts';
@@ -67,6 +68,10 @@ export interface Dataverse {
 
 const BODY_MAX = 128 * 1024 * 1024;
 const API_PATH = /^\/api\/data\/(v9\.[012])(?:\/+([^?]*))?$/i;
+// The service's limit of a URL outside a $batch.
+const URL_MAX = 32_768;
+// Node's own limit is shorter than the URLs that the service takes.
+const HEADERS_MAX = 128 * 1024;
 const LOOPBACK_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/i;
 
 /** Starts the emulator. */
@@ -75,7 +80,10 @@ export async function startDataverse(options: DataverseOptions): Promise<Dataver
   const listener = (request: IncomingMessage, response: ServerResponse) => {
     void serve(emulator, request, response);
   };
-  const server = options.tls ? createHttpsServer(options.tls, listener) : createHttpServer(listener);
+  const limits = { maxHeaderSize: HEADERS_MAX };
+  const server = options.tls
+    ? createHttpsServer({ ...options.tls, ...limits }, listener)
+    : createHttpServer(limits, listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
@@ -182,6 +190,8 @@ async function serve(emulator: Emulator, incoming: IncomingMessage, response: Se
   try {
     const url = incoming.url ?? '/';
     if (url.startsWith('/emulator/')) {
+      // The name in Host keeps pages of other sites out, whose own name might lead to this address.
+      if (!LOOPBACK_HOST.test(incoming.headers.host ?? '')) throw notAMember();
       const body = await readBody(incoming, emulator.bodyMax);
       send(response, await routeEmulator(emulator, incoming.method ?? 'GET', url, body));
       return;
@@ -191,7 +201,8 @@ async function serve(emulator: Emulator, incoming: IncomingMessage, response: Se
     // The caller went away, or the body broke off.
     if (!response.headersSent && !response.destroyed) {
       const request = { method: '', path: '', rawQuery: '', headers: new Map<string, string>(), body: Buffer.alloc(0) };
-      send(response, errorReply({ noteFault: () => {} }, request, error), { Connection: 'close' });
+      const noteFault = (fault: unknown) => emulator.log(`A request broke off: ${messageOf(fault)}`);
+      send(response, errorReply({ noteFault }, request, error), { Connection: 'close' });
     }
   }
 }
@@ -308,6 +319,7 @@ async function apiReply(
     const caller = await emulator.authenticate(request.headers.get('authorization'));
     notes.signedIn(caller);
     if (request.oversized) throw tooLarge();
+    if (request.url.length > URL_MAX) throw urlTooLong();
     if (request.path === undefined) throw segmentNotFound(request.url);
     const session: Session = {
       env,
