@@ -5,6 +5,9 @@ import { z } from 'zod';
 import { type LocalHost, startHost } from '../../src/local/host/host.ts';
 import { storageCredential } from '../support/storage.ts';
 
+/** Within a time that a busy machine needs, too. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
+
 const KEYS = { function: 'the-function-key', master: 'the-master-key' };
 const entry = new URL('../fixtures/host-apps/streaming-app.mjs', import.meta.url).pathname;
 const lines: string[] = [];
@@ -81,6 +84,11 @@ describe('routing', () => {
     expect(params).toEqual({ TABLE: 'account', page: '2' });
     expect(query).toEqual({ TABLE: 'lead', page: '2', code: 'x' });
   });
+});
+
+test('a query value named headers takes the place of the headers of a streamed request', async () => {
+  expect((await json('/api/whoCalled', { headers: { 'x-own': 'yes' } })).headers).toHaveProperty('x-own');
+  expect((await json('/api/whoCalled?headers=1', { headers: { 'x-own': 'yes' } })).headers).toEqual({});
 });
 
 describe('keys', () => {
@@ -178,7 +186,7 @@ describe('a streamed request', () => {
     socket.write('POST /api/waitsForBody HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf');
     await logged("Executing 'Functions.waitsForBody'");
     await leave(socket);
-    await expect.poll(() => json('/api/seen')).toMatchObject({ left: 'yes' });
+    await eventually(() => json('/api/seen')).toMatchObject({ left: 'yes' });
   });
 });
 
@@ -282,7 +290,7 @@ test('after a drain functions answer 503', async () => {
 const logged = (text: string | RegExp) =>
   vi.waitFor(() => {
     expect(lines.some((line) => (typeof text === 'string' ? line.includes(text) : text.test(line)))).toBe(true);
-  });
+  }, 10_000);
 
 async function leave(socket: Socket): Promise<void> {
   const closed = once(socket, 'close');

@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
 
+/** Within a time that a busy machine needs, too. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
+
 const MAIN = new URL('../../src/local/host/main.ts', import.meta.url).pathname;
 const app = (name: string): string => new URL(`../fixtures/host-apps/${name}`, import.meta.url).pathname;
 const readySchema = z.object({
@@ -53,7 +56,7 @@ function outputOf(child: ChildProcess): () => string {
   return () => text;
 }
 
-const shows = (output: () => string, text: string | RegExp) => vi.waitFor(() => expect(output()).toMatch(text), 5_000);
+const shows = (output: () => string, text: string | RegExp) => vi.waitFor(() => expect(output()).toMatch(text), 10_000);
 
 describe('the host as a program', () => {
   test('runs the appStart hooks, says that it is ready, and serves', async () => {
@@ -94,14 +97,12 @@ describe('the host as a program', () => {
     const url = /url=(\S+)/.exec(output())?.[1] ?? '';
     expect((await fetch(`${url}/api/nowhere`)).status).toBe(404);
     parent.kill('SIGKILL');
-    await expect
-      .poll(() =>
-        fetch(`${url}/api/nowhere`).then(
-          () => 'up',
-          () => 'gone',
-        ),
-      )
-      .toBe('gone');
+    await eventually(() =>
+      fetch(`${url}/api/nowhere`).then(
+        () => 'up',
+        () => 'gone',
+      ),
+    ).toBe('gone');
   });
 
   test('ends when a rejection is caught by nobody, with every running call', async () => {

@@ -35,7 +35,7 @@ export interface HttpCookie {
   value: string;
   domain?: Nullable<string>;
   path?: Nullable<string>;
-  /** Seconds and nanoseconds, or whatever else `Date` cannot misread. */
+  /** Seconds since 1970. */
   expires?: Nullable<{ seconds?: number }>;
   secure?: Nullable<boolean>;
   httpOnly?: Nullable<boolean>;
@@ -131,8 +131,8 @@ export interface Registry {
   log: CoreLog;
 }
 
-// The library takes `log` as the sign of a host that can stream (4.28), and these numbers for information only.
-const VERSIONS = { version: '3.10.0', hostVersion: '4.1036.0' };
+// The worker that the rules here were tried with, and the first host that streams. The library decides by neither.
+const VERSIONS = { version: '3.9.1', hostVersion: '4.28.0' };
 
 let provided: Registry | undefined;
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { type Clock, isoTime } from '../../shared/clock.ts';
 import type { LogLevel } from './functions-core.ts';
 
@@ -16,6 +17,6 @@ export function createHostLog(write: (line: string) => void, clock: Clock, minim
 
 /** Message and stack of whatever was thrown: all of an error that crosses from worker to host (`cause` is lost). */
 export function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return `Exception: ${typeof error === 'string' ? error : JSON.stringify(error)}`;
+  if (!(error instanceof Error)) return `Exception: ${typeof error === 'string' ? error : inspect(error)}`;
   return `Exception: ${error.message}\nStack: ${error.stack ?? '(none)'}`;
 }

@@ -128,21 +128,22 @@ async function relay(answer: IncomingMessage, response: ServerResponse): Promise
 }
 
 /**
- * The trigger metadata of a request, from which the library makes `request.params` of a streamed one: query values and, written
- * over them without regard to case, route values. A query value thus lends its spelling to a route value of the same
- * name. After `GetRequestBindingDataAsync` of the HTTP extension.
+ * The trigger metadata of a request, from which the library makes `request.params` and `request.headers` of a streamed
+ * one: query values and, written over them without regard to case, route values. So a query value lends its spelling to
+ * a route value of the same name, and one that is named `headers` takes the place of the headers. After
+ * `GetRequestBindingDataAsync` of the HTTP extension.
  */
 function httpMetadata({ request, url, values }: HttpExchange): Record<string, TypedData> {
   const metadata: Record<string, TypedData> = {};
+  const spelled = (name: string) => Object.keys(metadata).find((key) => key.toLowerCase() === name.toLowerCase());
   const set = (name: string, value: TypedData) => {
-    const taken = Object.keys(metadata).find((key) => key.toLowerCase() === name.toLowerCase());
-    metadata[taken ?? name] = value;
+    metadata[spelled(name) ?? name] = value;
   };
   const query = queryOf(url);
   for (const [name, value] of Object.entries(query)) if (name.toLowerCase() !== 'code') set(name, { string: value });
   for (const [name, value] of Object.entries(values)) set(name, { string: value });
-  metadata['Query'] ??= { json: JSON.stringify(query) };
-  metadata['Headers'] ??= { json: JSON.stringify(headersOf(request)) };
+  if (!spelled('Query')) set('Query', { json: JSON.stringify(query) });
+  if (!spelled('Headers')) set('Headers', { json: JSON.stringify(headersOf(request)) });
   return metadata;
 }
 
