@@ -9,7 +9,7 @@ export class AuthValueError extends BridgeError<'authValue'> {
 }
 
 /** `serviceendpoint.authtype` of webhooks. */
-export const WEBHOOK_AUTH_TYPES = { key: 4, header: 5, query: 6 } as const;
+const WEBHOOK_AUTH_TYPES = { key: 4, header: 5, query: 6 } as const;
 
 const DOCUMENT = /^\s*(?:<\?xml[^<>]*\?>\s*)?<settings\s*(?:\/>|>(.*)<\/settings\s*>)\s*$/s;
 const SETTING = /\s*<setting((?:\s+[\w:-]+\s*=\s*(?:"[^"<]*"|'[^'<]*'))*)\s*(?:\/>|>\s*<\/setting\s*>)\s*/y;

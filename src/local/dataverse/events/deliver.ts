@@ -37,9 +37,9 @@ export interface DeliveryResult {
 }
 
 /** How long the service waits for an answer. */
-export const WEBHOOK_TIMEOUT_MS = 60_000;
+const WEBHOOK_TIMEOUT_MS = 60_000;
 /** A larger payload is cut down and marked with `x-ms-dynamics-msg-size-exceeded`. */
-export const WEBHOOK_MAX_BYTES = 256 * 1024;
+const WEBHOOK_MAX_BYTES = 256 * 1024;
 const REMOVED_WHEN_TOO_LARGE: ReadonlySet<string> = new Set([
   'ParentContext',
   'InputParameters',
