@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { z } from 'zod';
+import { startTestIdentity } from '../support/identity.ts';
+import { freshStorage } from '../support/storage.ts';
 
 /** Within a time that a busy machine needs, too. */
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
@@ -111,6 +113,24 @@ describe('the host as a program', () => {
     await fetch(`${url}/api/reject`).catch(() => {});
     expect(await host.exit).toEqual([1, null]);
     await shows(host.output, 'nobody caught this');
+  });
+
+  test('reaches storage by managed identity', async () => {
+    const identity = await startTestIdentity();
+    onTestFinished(() => identity.close());
+    const storage = freshStorage();
+    const host = run(app('storage-app.mjs'), {
+      ...environment,
+      AzureWebJobsStorage__blobServiceUri: storage.blobServiceUri,
+      AzureWebJobsStorage__queueServiceUri: storage.queueServiceUri,
+      AzureWebJobsStorage__clientId: identity.company.userAssigned.clientId,
+      IDENTITY_ENDPOINT: identity.managedIdentity.endpoint,
+      IDENTITY_HEADER: identity.managedIdentity.header,
+    });
+    const { url } = await host.ready();
+    expect((await fetch(`${url}/api/send/one`, { method: 'POST', body: '{"n":1}' })).status).toBe(202);
+    await shows(host.output, /Executed 'Functions.work' \(Succeeded/);
+    expect(host.output()).not.toContain('[Error]');
   });
 
   test('names every setting that is missing', async () => {
