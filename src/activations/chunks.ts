@@ -4,7 +4,7 @@ import type { RowError, RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { RowToWrite } from '../dataverse/bulk/write-rows.ts';
 import { newMeter } from '../dataverse/client.ts';
 import type { BlobStore } from '../storage/blobs.ts';
-import type { ActivationDefinition } from './definition.ts';
+import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { ActivationError } from './errors.ts';
 import { readLines } from './gzip-lines.ts';
 import { chunkPart, type Ledger, type LedgerPart } from './ledger.ts';
@@ -49,7 +49,7 @@ export async function writeChunkRows(
   const part = (): LedgerPart => ({ rows: [...settled.values()], summary: summed(earlier, meter) });
   try {
     const target = await openTarget();
-    const table = await target.table(definition.table, signal);
+    const table = await target.table(definition.table, tableNeeds(definition), signal);
     const { key, mode } = definition;
     const strategy = keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
     const unsettled = rows.filter((row) => !settled.has(row.index));

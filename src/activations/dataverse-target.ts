@@ -8,7 +8,7 @@ export function dataverseTarget(connections: Connections, newId: NewId): OpenTar
   return async (name) => {
     const { client, apiPath, metadata, assertWritable } = connections.get(name);
     return {
-      table: (table, signal) => metadata.table(table, signal),
+      table: (table, needs, signal) => metadata.table(table, needs, signal),
       writeRows({ table, strategy, mode, meter, signal }, rows) {
         assertWritable();
         return writeRows({ client, apiPath, table, strategy, mode, newId, meter, signal }, rows);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { TableNeeds } from '../dataverse/metadata.ts';
 import { ActivationError, type DefinitionFault } from './errors.ts';
 import { scheduleFault } from './schedule.ts';
 
@@ -141,3 +142,9 @@ export function sourceLocation(path: string): { readonly container: string; read
   const slash = path.indexOf('/');
   return { container: path.slice(0, slash), pattern: path.slice(slash + 1) };
 }
+
+/** The columns that a definition writes, and those that its key has to be on. */
+export const tableNeeds = ({ key, mapping }: ActivationDefinition): TableNeeds => ({
+  columns: Object.keys(mapping),
+  keyColumns: key.kind === 'id' ? [] : key.columns,
+});

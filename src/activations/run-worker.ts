@@ -7,7 +7,7 @@ import type { NewId } from '../shared/ids.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Chunk, giveUpChunkRows, writeChunkRows } from './chunks.ts';
-import type { ActivationDefinition } from './definition.ts';
+import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { CONTAINER, readDefinition } from './definitions.ts';
 import { type Engine, openEngine } from './engine.ts';
 import { ActivationError } from './errors.ts';
@@ -249,7 +249,7 @@ async function planInto(
   const { activation, id } = record.run;
   const definition = await frozenDefinition(tools, activation, id, signal);
   const target = await tools.target(definition.connection, signal);
-  const table = await target.table(definition.table, signal);
+  const table = await target.table(definition.table, tableNeeds(definition), signal);
   const scope = snapshotScope(definition);
   const { snapshot: known } = await states.get(activation, signal);
   const snapshot = known?.scope === scope ? known.path : undefined;

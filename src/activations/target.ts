@@ -2,6 +2,7 @@ import type { KeyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { RowToWrite, WriteMode } from '../dataverse/bulk/write-rows.ts';
 import type { CallMeter } from '../dataverse/client.ts';
+import type { TableNeeds } from '../dataverse/metadata.ts';
 import type { Table } from '../dataverse/table.ts';
 
 /** How the rows of a run are written. */
@@ -17,7 +18,7 @@ export interface WriteRequest {
 /** The environment that an activation writes to. */
 export interface ActivationTarget {
   /** A table's definition. Throws DataverseError `tableUnknown` or `tableNotAllowed`. */
-  table(name: string, signal?: AbortSignal): Promise<Table>;
+  table(name: string, needs: TableNeeds, signal?: AbortSignal): Promise<Table>;
   /**
    * Writes the rows and yields one outcome for each. Throws where a failure says nothing about the rows; writing the
    * same rows again is safe.

@@ -4,18 +4,23 @@ import { isGuid } from '../shared/ids.ts';
 import { sendBatch } from './batch.ts';
 import type { DataverseClient } from './client.ts';
 import { DataverseError, errorFromAnswer } from './errors.ts';
-import type { AlternateKey, Column, Table } from './table.ts';
+import { type AlternateKey, activeKey, type Column, type Table } from './table.ts';
 import { asErrorAnswer, type BatchAnswer } from './wire/batch.ts';
 import { encode, stringLiteral } from './wire/literals.ts';
 
 export interface Metadata {
   /**
-   * The definition of a table by logical name, entity set name or MetadataId, from a cache of a few minutes.
-   * Throws DataverseError `tableUnknown` or `tableNotAllowed`, and what the client throws.
+   * The definition of a table by logical name, entity set name or MetadataId, from a cache of a few minutes; one that
+   * lacks what is needed is read anew, since it may have been made since. Throws DataverseError `tableUnknown` or
+   * `tableNotAllowed`, and what the client throws.
    */
-  table(name: string, signal?: AbortSignal): Promise<Table>;
-  /** Forgets a table, so that the next call reads it anew. */
-  forget(table: Table): void;
+  table(name: string, needs?: TableNeeds, signal?: AbortSignal): Promise<Table>;
+}
+
+/** What a caller wants of a table: columns by logical name, and an active alternate key on just these columns. */
+export interface TableNeeds {
+  readonly columns?: readonly string[];
+  readonly keyColumns?: readonly string[];
 }
 
 export interface MetadataOptions {
@@ -30,20 +35,33 @@ export interface MetadataOptions {
 
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,127}$/;
 
+/** A definition that lacked something is read anew this often at most: a caller's mistake must not become a flood of reads. */
+const ANEW_MS = 2_000;
+
 export function createMetadata(options: MetadataOptions): Metadata {
   const { clock, allowedTables, lifetimeMs = 5 * 60_000 } = options;
-  const cache = new Map<string, { readonly table: Promise<Table>; readonly until: number }>();
+  const cache = new Map<string, { readonly table: Promise<Table>; readonly readAt: number }>();
+  const readAnewAt = new Map<string, number>();
+
+  /** Shared by all callers, so no caller's signal may abort it. */
+  const read = (name: string): Promise<Table> => {
+    const entry = { table: readTable(options, name), readAt: clock.now() };
+    cache.set(name, entry);
+    entry.table.catch(() => cache.delete(name));
+    return entry.table;
+  };
+  const readAnew = (name: string): Promise<Table> => {
+    readAnewAt.set(name, clock.now());
+    return read(name);
+  };
+  const since = (time: number | undefined): number => clock.now() - (time ?? Number.NEGATIVE_INFINITY);
+
   return {
-    async table(name, signal) {
+    async table(name, needs = {}, signal) {
       signal?.throwIfAborted();
-      let entry = cache.get(name);
-      if (!entry || entry.until < clock.now()) {
-        // Shared by all callers, so no caller's signal may abort it.
-        entry = { table: readTable(options, name), until: clock.now() + lifetimeMs };
-        cache.set(name, entry);
-        entry.table.catch(() => cache.delete(name));
-      }
-      const table = await entry.table;
+      const entry = cache.get(name);
+      let table = await (entry && since(entry.readAt) < lifetimeMs ? entry.table : read(name));
+      if (lacks(table, needs) && since(readAnewAt.get(name)) >= ANEW_MS) table = await readAnew(name);
       if (allowedTables && !allowedTables.has(table.logicalName)) {
         throw new DataverseError(
           'tableNotAllowed',
@@ -56,11 +74,12 @@ export function createMetadata(options: MetadataOptions): Metadata {
       }
       return table;
     },
-    forget(table) {
-      for (const name of [table.logicalName, table.entitySetName]) cache.delete(name);
-    },
   };
 }
+
+const lacks = (table: Table, { columns = [], keyColumns = [] }: TableNeeds): boolean =>
+  columns.some((name) => !table.columns.has(name)) ||
+  (keyColumns.length > 0 && activeKey(table, keyColumns) === undefined);
 
 async function readTable(options: MetadataOptions, name: string): Promise<Table> {
   const unknown = (): DataverseError =>

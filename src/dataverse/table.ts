@@ -35,3 +35,17 @@ export interface Table {
 
 /** The values of a key's columns. For rows addressed by their id: `{ id: guid }`. */
 export type RowKey = Readonly<Record<string, string | number | boolean | null>>;
+
+const sameColumns = (a: readonly string[], b: readonly string[]): boolean =>
+  [...a].sort().join() === [...b].sort().join();
+
+/** The alternate key on just these columns, in any order. */
+export const keyOn = (table: Table, columns: readonly string[]): AlternateKey | undefined =>
+  table.keys.find((key) => sameColumns(key.columns, columns));
+
+/** What addresses rows by just these columns: the primary id, or an alternate key whose index is Active. */
+export const activeKey = (table: Table, columns: readonly string[]): 'id' | AlternateKey | undefined => {
+  if (sameColumns(columns, [table.primaryId])) return 'id';
+  const key = keyOn(table, columns);
+  return key?.status === 'Active' ? key : undefined;
+};

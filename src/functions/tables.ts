@@ -45,8 +45,13 @@ async function upsert({ connections, clock }: Services, call: Call): Promise<Htt
   connection.assertWritable();
   const mode = oneOf(call.query, 'mode', MODES, 'upsert');
   const input = await readRows(call.request.headers.get('content-type'), bodyChunks(call.request));
-  const table = await connection.metadata.table(call.path['table'] ?? '');
-  const strategy = keyStrategy(table, keyColumns(call.query, table));
+  const named = call.query
+    .get('keyColumns')
+    ?.split(',')
+    .map((name) => name.trim());
+  const needs = { columns: input.columns ?? [], keyColumns: named ?? [] };
+  const table = await connection.metadata.table(call.path['table'] ?? '', needs);
+  const strategy = keyStrategy(table, knownColumns(table, named ?? [table.primaryId]));
   assertColumns(table, input);
   const job: Upsert = { table, strategy, mode, clock, deadline: call.deadline, incomplete: false };
   const meter = newMeter();
@@ -74,8 +79,7 @@ async function upsert({ connections, clock }: Services, call: Call): Promise<Htt
   }));
 }
 
-function keyColumns(query: URLSearchParams, table: Table): string[] {
-  const names = (query.get('keyColumns') ?? table.primaryId).split(',').map((name) => name.trim());
+function knownColumns(table: Table, names: readonly string[]): readonly string[] {
   const unknown = names.find((name) => !table.columns.has(name));
   if (unknown === undefined) return names;
   const { message, hint } = unknownColumn(table, unknown);

@@ -136,7 +136,7 @@ async function checkTables(
   if (!settings.allowedTables) return { skip: 'No allowedTables are set, so there is no table to check.' };
   const names = [...settings.allowedTables];
   for (const name of names) {
-    const table = await metadata.table(name, signal);
+    const table = await metadata.table(name, {}, signal);
     await client.send({ method: 'GET', path: `${table.entitySetName}?$select=${table.primaryId}&$top=1`, signal });
   }
   return `Rows of ${names.join(', ')} can be read.`;

@@ -3,7 +3,8 @@ import { systemClock } from '../shared/clock.ts';
 import { newGuid } from '../shared/ids.ts';
 import { type Azurite, startAzurite } from './azurite.ts';
 import { extraCaFile, makeCertificate, openAuthority } from './certificates.ts';
-import { type EmulatedDataverse, startDataverse } from './dataverse/server.ts';
+import { type Dataverse, startDataverse } from './dataverse/server.ts';
+import { derivedGuid } from './dataverse/store.ts';
 import { addClientSecret, addManagedIdentity, addResource, registerApplication } from './entra/directory.ts';
 import { type LocalIdentity, startIdentity } from './identity.ts';
 import { homeTenant, type IdentityState, openIdentityState } from './identity-state.ts';
@@ -15,7 +16,7 @@ export interface LocalCloud {
   readonly settings: LocalSettings & { save(): void };
   readonly identity: LocalIdentity;
   readonly storage: Azurite;
-  readonly dataverse: EmulatedDataverse;
+  readonly dataverse: Dataverse;
   /** PEM of the authority that signed the listeners' certificate. */
   readonly caPem: string;
   /** Registration of an administrator, for what an administrator does: keys and webhook steps. */
@@ -59,13 +60,9 @@ export async function startCloud(folder: string): Promise<LocalCloud> {
     organization: { id: settings.organizationId, name: 'local' },
     roles: { [BRIDGE_ROLE]: bridgeRole() },
     users: [
-      { applicationId: company.connections.default, name: 'Dataverse Bridge', roles: [BRIDGE_ROLE] },
-      {
-        applicationId: company.connections.admin,
-        name: 'Dataverse Bridge (admin)',
-        roles: ['System Customizer', BRIDGE_ROLE],
-      },
-      { applicationId: company.administrator, name: 'Local administrator', roles: ['System Administrator'] },
+      user(company.connections.default, 'Dataverse Bridge', [BRIDGE_ROLE]),
+      user(company.connections.admin, 'Dataverse Bridge (admin)', ['System Customizer', BRIDGE_ROLE]),
+      user(company.administrator, 'Local administrator', ['System Administrator']),
     ],
   });
   addResource(tenant, { uri: dataverse.url, name: 'Dataverse' });
@@ -102,6 +99,13 @@ export async function startCloud(folder: string): Promise<LocalCloud> {
     },
   };
 }
+
+const user = (clientId: string, name: string, roles: readonly string[]) => ({
+  clientId,
+  systemUserId: derivedGuid(`systemuser/${clientId}`),
+  name,
+  roles,
+});
 
 interface Company {
   /** Client ids by connection. */
@@ -170,7 +174,7 @@ function bridgeRole(): Record<string, 'Global'> {
 function appSettings(parts: {
   identity: LocalIdentity;
   storage: Azurite;
-  dataverse: EmulatedDataverse;
+  dataverse: Dataverse;
   company: Company;
 }): Record<string, string> {
   const { identity, storage, dataverse, company } = parts;

@@ -1,6 +1,6 @@
 import { isGuid } from '../../shared/ids.ts';
 import { DataverseError } from '../errors.ts';
-import type { AlternateKey, RowKey, Table } from '../table.ts';
+import { type AlternateKey, activeKey, keyOn, type RowKey, type Table } from '../table.ts';
 import { toWireValue } from '../values.ts';
 import { encode, literal } from '../wire/literals.ts';
 import type { RowError } from './outcomes.ts';
@@ -15,9 +15,10 @@ export type KeyStrategy =
  * Throws DataverseError `keyUnknown` when there is no such key or its index is not Active.
  */
 export function keyStrategy(table: Table, columns: readonly string[]): KeyStrategy {
-  if (columns.length === 1 && columns[0] === table.primaryId) return { kind: 'id' };
-  const wanted = [...columns].sort().join(',');
-  const key = table.keys.find((each) => [...each.columns].sort().join(',') === wanted);
+  const active = activeKey(table, columns);
+  if (active === 'id') return { kind: 'id' };
+  if (active) return { kind: 'alternateKey', columns };
+  const key = keyOn(table, columns);
   if (!key) {
     throw new DataverseError(
       'keyUnknown',
@@ -26,20 +27,15 @@ export function keyStrategy(table: Table, columns: readonly string[]): KeyStrate
       { hint: hintForKeys(table) },
     );
   }
-  if (key.status !== 'Active') {
-    throw new DataverseError(
-      'keyUnknown',
-      `The index of the alternate key '${key.logicalName}' is ${key.status}.`,
-      {},
-      {
-        hint:
-          key.status === 'Failed'
-            ? 'Remove the duplicates it found and reactivate the key.'
-            : 'Wait until it is Active.',
-      },
-    );
-  }
-  return { kind: 'alternateKey', columns };
+  throw new DataverseError(
+    'keyUnknown',
+    `The index of the alternate key '${key.logicalName}' is ${key.status}.`,
+    {},
+    {
+      hint:
+        key.status === 'Failed' ? 'Remove the duplicates it found and reactivate the key.' : 'Wait until it is Active.',
+    },
+  );
 }
 
 function hintForKeys(table: Table): string {
