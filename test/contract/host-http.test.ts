@@ -267,24 +267,30 @@ test('empty keys are refused', async () => {
   await expect(startHost(options)).rejects.toMatchObject({ code: 'invalidOptions' });
 });
 
-test('after a drain functions answer 503', async () => {
-  const again = await startHost({
-    entry,
-    hostJson: { version: '2.0', extensions: { http: { routePrefix: '' } } },
-    port: 0,
-    keys: KEYS,
-    storage: {
-      blobServiceUri: 'https://localhost:1/a',
-      queueServiceUri: 'https://localhost:1/a',
-      credential: storageCredential(),
-    },
-    log: () => {},
+describe('a drain', () => {
+  test('lets a caller read its answer to the end, and functions answer 503 from then on', async () => {
+    const again = await startHost({
+      entry,
+      hostJson: { version: '2.0', extensions: { http: { routePrefix: '' } } },
+      port: 0,
+      keys: KEYS,
+      storage: {
+        blobServiceUri: 'https://localhost:1/a',
+        queueServiceUri: 'https://localhost:1/a',
+        credential: storageCredential(),
+      },
+      log: () => {},
+    });
+    expect((await fetch(`${again.url}/whoCalled`)).status).toBe(200);
+    const body = Buffer.alloc(32 * 1024 * 1024, 'abcdefg');
+    const response = await fetch(`${again.url}/echo`, { method: 'POST', body });
+    const drained = again.drain();
+    expect((await fetch(`${again.url}/whoCalled`)).status).toBe(503);
+    const closed = drained.then(() => again.close());
+    expect((await response.arrayBuffer()).byteLength).toBe(body.length);
+    await closed;
+    await expect(fetch(`${again.url}/whoCalled`)).rejects.toThrow('fetch failed');
   });
-  expect((await fetch(`${again.url}/whoCalled`)).status).toBe(200);
-  await again.drain();
-  expect((await fetch(`${again.url}/whoCalled`)).status).toBe(503);
-  await again.close();
-  await expect(fetch(`${again.url}/whoCalled`)).rejects.toThrow('fetch failed');
 });
 
 const logged = (text: string | RegExp) =>

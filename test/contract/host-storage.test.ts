@@ -274,7 +274,7 @@ describe('a drain', () => {
     const drained = stuck.drain();
     await clock.advance(30_000);
     await drained;
-    expect(lines.join('\n')).toContain('1 calls did not finish in time.');
+    expect(lines.join('\n')).toContain('Not all work was done in time; 1 calls still run.');
     await stuck.close();
     expect(await responding).toBe('cut off');
   });

@@ -136,7 +136,7 @@ export async function startHost(options: HostOptions): Promise<LocalHost> {
     newId: newGuid,
     log,
   });
-  const { url, close } = server;
+  const { url, idle, close } = server;
   await Promise.all(listeners.map((listener) => listener.start()));
   log('information', `Host started on ${url} with ${definitions.length} functions.`);
 
@@ -146,8 +146,9 @@ export async function startHost(options: HostOptions): Promise<LocalHost> {
     functions: definitions.map(describe),
     async drain() {
       draining = true;
-      await within(DRAIN_LIMIT_MS, work.stop(), clock, () => {
-        log('warning', `${invoker.running} calls did not finish in time.`);
+      const done = Promise.all([work.stop(), idle()]);
+      await within(DRAIN_LIMIT_MS, done, clock, () => {
+        log('warning', `Not all work was done in time; ${invoker.running} calls still run.`);
       });
     },
     close() {
@@ -183,7 +184,7 @@ async function terminate(app: LoadedApp, clock: Clock, log: HostLog): Promise<vo
 }
 
 /** Waits for `work`, but no longer than the limit. */
-async function within(limitMs: number, work: Promise<void>, clock: Clock, onLimit: () => void): Promise<void> {
+async function within(limitMs: number, work: Promise<unknown>, clock: Clock, onLimit: () => void): Promise<void> {
   const done = new AbortController();
   const limit = clock.sleep(limitMs, done.signal).then(onLimit, () => {});
   await Promise.race([work, limit]);

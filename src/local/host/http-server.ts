@@ -26,6 +26,8 @@ export interface HttpServerOptions extends ExchangeOptions {
 
 export interface HttpServer {
   readonly url: string;
+  /** Resolves when no answer is under way: a call may be over long before its caller has read all of it. */
+  idle(): Promise<void>;
   /** Ends idle connections at once, and all others too. */
   close(): Promise<void>;
 }
@@ -38,7 +40,10 @@ interface HttpFunction {
 /** Listens on 127.0.0.1; `port` 0 is any free one. */
 export async function startHttpServer(port: number, options: HttpServerOptions): Promise<HttpServer> {
   const functions = httpFunctions(options.definitions);
+  const open = new Set<Promise<unknown>>();
   const server = createServer((request, response) => {
+    const closed = once(response, 'close').finally(() => open.delete(closed));
+    open.add(closed);
     answer(request, response, functions, options).catch((error) => {
       if (!request.destroyed) options.log('error', `A request could not be answered. ${describeFailure(error)}`);
       if (response.headersSent) response.destroy();
@@ -47,7 +52,13 @@ export async function startHttpServer(port: number, options: HttpServerOptions):
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  return { url: `http://127.0.0.1:${portOf(server)}`, close: () => close(server) };
+  return {
+    url: `http://127.0.0.1:${portOf(server)}`,
+    async idle() {
+      while (open.size > 0) await Promise.allSettled(open);
+    },
+    close: () => close(server),
+  };
 }
 
 async function answer(
