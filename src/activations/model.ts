@@ -107,11 +107,11 @@ function requireSelfContained(statements: readonly unknown[]): void {
   visit(statements, (node) => {
     for (const part of ['from_table', 'left', 'right', 'source']) {
       const relation = node[part];
-      if (isNode(relation) && 'sample' in relation && !RELATIONS.has(String(relation['type']))) {
-        throw invalid(`The model cannot read from ${String(relation['type'])}.`);
-      }
+      const kind = isNode(relation) && 'sample' in relation ? String(relation['type']) : undefined;
+      // The halves of a UNION or of a recursive query are queries and are looked into themselves.
+      if (kind === undefined || kind.endsWith('_NODE') || RELATIONS.has(kind)) continue;
+      throw invalid(`The model cannot read from ${kind}.`);
     }
-    if (node['type'] === 'SHOW_REF') throw invalid('The model cannot read from SHOW or DESCRIBE.');
     if (node['type'] === 'BASE_TABLE') requireKnown(node, relations);
     if (node['type'] === 'TABLE_FUNCTION') {
       const name = isNode(node['function']) ? lower(node['function']['function_name']) : '';

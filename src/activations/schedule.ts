@@ -35,7 +35,10 @@ export function scheduleFault({
 
 /** The last moment after `after` and not later than `now` at which the schedule is due; both in milliseconds. */
 export function latestSlot(schedule: Schedule, after: number, now: number): number | undefined {
-  const slot = openCron(schedule).previousRuns(1, new Date(now))[0]?.getTime();
+  // croner looks strictly before its reference; a slot at `now` itself is due.
+  const slot = openCron(schedule)
+    .previousRuns(1, new Date(now + 1))[0]
+    ?.getTime();
   return slot !== undefined && slot > after ? slot : undefined;
 }
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { DuckDBAppender } from '@duckdb/node-api';
 import { CsvError, type Info, parse } from 'csv-parse';
@@ -25,9 +25,9 @@ export async function loadSource(engine: Engine, file: string, format: SourceFor
   await engine.run('create table bridge.malformed ("row" integer, reason varchar)');
   switch (format) {
     case 'csv':
-      return loadCsv(engine, await openText(file));
+      return loadCsv(engine, await openBytes(file));
     case 'ndjson':
-      await loadLines(engine, await openText(file));
+      await loadLines(engine, await openBytes(file));
       return documentsToSource(engine);
     case 'json':
       await loadArray(engine, file);
@@ -39,13 +39,30 @@ export async function loadSource(engine: Engine, file: string, format: SourceFor
   }
 }
 
-/** The file as single-byte text, unpacked if it is gzip: bytes stay what they are until a row is known to be UTF-8. */
-async function openText(file: string): Promise<Readable> {
-  const bytes = createReadStream(file);
-  if (!(await isGzip(file))) return bytes.setEncoding('latin1');
+/** The file's bytes without a byte order mark, unpacked if they are gzip. */
+async function openBytes(file: string): Promise<Readable> {
+  const packed = createReadStream(file);
+  if (!(await isGzip(file))) return Readable.from(withoutMark(packed), { objectMode: false });
   const unpacked = createGunzip();
-  bytes.once('error', (error) => unpacked.destroy(error));
-  return bytes.pipe(unpacked).setEncoding('latin1');
+  packed.once('error', (error) => unpacked.destroy(error));
+  return Readable.from(withoutMark(packed.pipe(unpacked)), { objectMode: false });
+}
+
+const UTF8_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+async function* withoutMark(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const part of bytes) {
+    if (!head) {
+      yield part;
+      continue;
+    }
+    head = Buffer.concat([head, part]);
+    if (head.length < UTF8_MARK.length) continue;
+    yield head.subarray(0, UTF8_MARK.length).equals(UTF8_MARK) ? head.subarray(UTF8_MARK.length) : head;
+    head = undefined;
+  }
+  if (head) yield head;
 }
 
 async function isGzip(file: string): Promise<boolean> {
@@ -58,7 +75,10 @@ async function isGzip(file: string): Promise<boolean> {
   }
 }
 
-/** The text that stands for these bytes, or undefined if they are not UTF-8. */
+/**
+ * The text that stands for these bytes, or undefined if they are not UTF-8. Readers are given bytes as characters of
+ * latin1, so that they stay what they are until then.
+ */
 function decode(bytes: string): string | undefined {
   if (!/[\x80-\xff]/.test(bytes)) return bytes;
   const buffer = Buffer.from(bytes, 'latin1');
@@ -66,17 +86,16 @@ function decode(bytes: string): string | undefined {
 }
 
 /** RFC 4180 with a header: commas, double quotes, and quotes doubled within them. */
-async function loadCsv(engine: Engine, text: Readable): Promise<void> {
+async function loadCsv(engine: Engine, bytes: Readable): Promise<void> {
   const parser = parse({
     encoding: 'latin1',
-    bom: true,
     info: true,
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: LONGEST_ROW_BYTES,
   });
-  text.once('error', (error) => parser.destroy(error));
-  text.pipe(parser);
+  bytes.once('error', (error) => parser.destroy(error));
+  bytes.pipe(parser);
   const malformed = await engine.appender('bridge', 'malformed');
   let rows: SourceWriter | undefined;
   let width = 0;
@@ -104,7 +123,7 @@ async function loadCsv(engine: Engine, text: Readable): Promise<void> {
   } finally {
     rows?.close();
     malformed.closeSync();
-    text.destroy();
+    bytes.destroy();
   }
   if (!rows) throw new ActivationError('sourceEmpty', 'The source holds no header and no rows.');
 }
@@ -159,22 +178,22 @@ async function sourceTable(engine: Engine, names: readonly string[]): Promise<So
 }
 
 /** One JSON value a line; what a line holds is looked at once all are there. */
-async function loadLines(engine: Engine, text: Readable): Promise<void> {
+async function loadLines(engine: Engine, bytes: Readable): Promise<void> {
   await engine.run('create table bridge.document ("row" integer, text varchar)');
   const documents = await engine.appender('bridge', 'document');
   const malformed = await engine.appender('bridge', 'malformed');
-  const lines = createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY });
+  const lines = createInterface({ input: bytes.setEncoding('latin1'), crlfDelay: Number.POSITIVE_INFINITY });
   // readline does not hand on what goes wrong below it: the stream would just seem to end.
   let failure: unknown;
-  text.once('error', (error) => {
+  bytes.once('error', (error) => {
     failure = error;
     lines.close();
   });
   let row = 0;
   try {
-    for await (const bytes of lines) {
+    for await (const raw of lines) {
       row += 1;
-      const line = decode(row === 1 ? bytes.replace(/^\xef\xbb\xbf/, '') : bytes);
+      const line = decode(raw);
       if (line === undefined) appendMalformed(malformed, row, 'it is not valid UTF-8');
       else if (line.trim()) {
         documents.appendInteger(row);
@@ -185,14 +204,14 @@ async function loadLines(engine: Engine, text: Readable): Promise<void> {
   } finally {
     documents.closeSync();
     malformed.closeSync();
-    text.destroy();
+    bytes.destroy();
   }
   if (failure !== undefined) throw asMalformed('NDJSON', failure);
 }
 
 /** One array of objects, which has to be whole: behind a fault in it nobody knows where the next row begins. */
 async function loadArray(engine: Engine, file: string): Promise<void> {
-  const compression = (await isGzip(file)) ? 'gzip' : 'none';
+  const compression = (await isGzip(file)) ? 'gzip' : 'uncompressed';
   const options = `format = 'array', compression = '${compression}', maximum_object_size = ${LONGEST_ROW_BYTES}`;
   await refusedAsMalformed('JSON', () =>
     engine.run(

@@ -41,7 +41,7 @@ export const accountTable: Table = {
 
 /** A table of accounts that takes rows as Dataverse does, by key and by the id that a create brings along. */
 export interface FakeTarget {
-  readonly open: OpenTarget;
+  open: OpenTarget;
   /** Rows by id. */
   readonly rows: Map<string, { readonly key: string; readonly values: Readonly<Record<string, unknown>> }>;
   /** Rows sent, by kind of write. */

@@ -45,7 +45,7 @@ export function openWorld(options: { chunkRows?: number; modelTimeoutMs?: number
   const process = (seen: Storage = storage): Activations =>
     createActivations({
       storage: seen,
-      target: target.open,
+      target: (...args) => target.open(...args),
       clock: {
         now: () => now,
         // Only time-outs and pauses between tries sleep: the former never come, the latter need not be waited for.
