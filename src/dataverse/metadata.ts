@@ -7,6 +7,7 @@ import { DataverseError, errorFromAnswer } from './errors.ts';
 import { type AlternateKey, activeKey, type Column, type Table } from './table.ts';
 import { asErrorAnswer, type BatchAnswer } from './wire/batch.ts';
 import { encode, stringLiteral } from './wire/literals.ts';
+import { columnType } from './wire/rows.ts';
 
 export interface Metadata {
   /**
@@ -110,7 +111,7 @@ async function readTable(options: MetadataOptions, name: string): Promise<Table>
 async function readColumns(options: MetadataOptions, definition: z.infer<typeof entity>): Promise<Table> {
   const root = `EntityDefinitions(LogicalName='${definition.LogicalName}')`;
   const cast = (type: string, properties: string, expand = ''): string =>
-    `${root}/Attributes/Microsoft.Dynamics.CRM.${type}AttributeMetadata?$select=LogicalName${properties}${expand}`;
+    `${root}/Attributes/${columnType(type)}?$select=LogicalName${properties}${expand}`;
   const withOptions = '&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)';
   const paths = [
     `${root}/Attributes?$select=LogicalName,AttributeType,AttributeTypeName,AttributeOf,IsValidForCreate,IsValidForUpdate`,

@@ -13,7 +13,7 @@ export interface Column {
   readonly options?: ReadonlySet<number>;
   /** For `DateTime`: `DateOnly` takes a date, the others a time with offset. */
   readonly dateBehavior?: 'DateOnly' | 'UserLocal' | 'TimeZoneIndependent';
-  /** For lookups: target table → navigation property for `@odata.bind`, with the target's entity set. */
+  /** For lookups: target table → navigation property that binds it, with the target's entity set. */
   readonly targets?: ReadonlyMap<string, { readonly navigationProperty: string; readonly entitySetName: string }>;
 }
 

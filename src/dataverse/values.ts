@@ -2,6 +2,7 @@ import { isGuid } from '../shared/ids.ts';
 import type { RowError } from './bulk/outcomes.ts';
 import { nearest } from './nearest.ts';
 import type { Column, Table } from './table.ts';
+import { binding } from './wire/rows.ts';
 
 /** A row in the Web API's own form, or the first column that keeps it from being written. */
 export type WireRow =
@@ -188,7 +189,7 @@ function lookupValue(column: Column, targets: Targets, value: unknown): Converte
   const [only] = targets.size === 1 ? [...targets.keys()] : [];
   if (value === null || value === '') {
     const [first] = targets.values();
-    return { value: null, property: `${first?.navigationProperty ?? column.logicalName}@odata.bind` };
+    return binding(first?.navigationProperty ?? column.logicalName, null);
   }
   const reference =
     typeof value === 'string' ? { table: only, id: value } : (value as { table?: unknown; id?: unknown });
@@ -208,8 +209,5 @@ function lookupValue(column: Column, targets: Targets, value: unknown): Converte
   }
   if (typeof reference.id !== 'string' || !isGuid(reference.id))
     return wrongType(column, 'a GUID, or { "table": …, "id": … }');
-  return {
-    value: `/${target.entitySetName}(${reference.id.toLowerCase()})`,
-    property: `${target.navigationProperty}@odata.bind`,
-  };
+  return binding(target.navigationProperty, { entitySetName: target.entitySetName, id: reference.id.toLowerCase() });
 }

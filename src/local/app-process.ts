@@ -37,8 +37,12 @@ export async function startAppProcess(options: {
   });
   child.stdout?.pipe(log);
   child.stderr?.pipe(log);
+  let lastWords = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    lastWords = chunk.toString().trim().split('\n').at(-1) ?? '';
+  });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const url = await ready(child, ended, options.logFile);
+  const url = await ready(child, ended, options.logFile, () => lastWords);
   return {
     url: url.replace('127.0.0.1', 'localhost'),
     ended,
@@ -52,13 +56,18 @@ export async function startAppProcess(options: {
   };
 }
 
-function ready(child: ChildProcess, ended: Promise<number | null>, logFile: string): Promise<string> {
+function ready(
+  child: ChildProcess,
+  ended: Promise<number | null>,
+  logFile: string,
+  lastWords: () => string,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
       clearTimeout(timer);
       child.kill('SIGKILL');
       reject(
-        new AppProcessError('appNotStarted', `The function app did not start: ${why}.`, {
+        new AppProcessError('appNotStarted', `The function app did not start: ${lastWords() || why}`, {
           hint: `Its log is ${logFile}.`,
         }),
       );

@@ -35,38 +35,35 @@ const YEAR_MS = 365 * 86_400_000;
 
 /** Starts the local cloud on a data folder; a second start finds what the first one kept. */
 export async function startCloud(folder: string): Promise<LocalCloud> {
+  const parts: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closePart of parts.splice(0).reverse()) await closePart();
+  };
+  try {
+    return { ...(await startParts(folder, parts)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Starts one part after the other; what is to be closed again goes into `parts`. */
+async function startParts(folder: string, parts: (() => Promise<void>)[]): Promise<Omit<LocalCloud, 'close'>> {
   const settings = openLocalSettings(folder);
   const { ports } = settings;
   const authority = openAuthority(join(folder, 'authority'));
   const state = openIdentityState(join(folder, 'identity.json'));
   const company = openCompany(state, settings);
   const tls = { cert: authority.server.cert, key: authority.server.key };
-  const [identity, storage] = await Promise.all([
-    startIdentity({ state, tls, ports: { https: ports.identity } }),
-    startAzurite({ tls: authority.server, folder: join(folder, 'azurite'), ports }),
-  ]);
-  const tenant = homeTenant(state);
-  const dataverse = await startDataverse({
-    port: ports.dataverse,
-    tls,
-    database: join(folder, 'dataverse.db'),
-    auth: {
-      kind: 'entra',
-      tenantId: tenant.id,
-      issuers: identity.issuers,
-      keys: identity.jwks,
-      authorityUrl: identity.url,
-    },
-    organization: { id: settings.organizationId, name: 'local' },
-    roles: { [BRIDGE_ROLE]: bridgeRole() },
-    users: [
-      user(company.connections.default, 'Dataverse Bridge', [BRIDGE_ROLE]),
-      user(company.connections.admin, 'Dataverse Bridge (admin)', ['System Customizer', BRIDGE_ROLE]),
-      user(company.administrator, 'Local administrator', ['System Administrator']),
-    ],
+  // Azurite takes longest, so the others start while it does.
+  const azurite = startAzurite({ tls: authority.server, folder: join(folder, 'azurite'), ports }).then((started) => {
+    parts.push(() => started.stop());
+    return started;
   });
-  addResource(tenant, { uri: dataverse.url, name: 'Dataverse' });
-  state.save();
+  const [storage, { identity, dataverse }] = await allOrNone([
+    azurite,
+    startEmulators({ folder, settings, state, company, tls, parts }),
+  ]);
   const port = (url: string): number => Number(new URL(url).port);
   Object.assign(ports, {
     identity: port(identity.url),
@@ -91,13 +88,53 @@ export async function startCloud(folder: string): Promise<LocalCloud> {
       // Settings of the machine win, so that one part can be pointed elsewhere.
       ...ownSettings(),
     },
-    async close() {
-      await dataverse.close();
-      await identity.close();
-      await storage.stop();
-      state.save();
-    },
   };
+}
+
+/** Waits for all, also when one fails, so that nothing starts behind the back of whoever closes. */
+async function allOrNone<A, B>(promises: readonly [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+async function startEmulators(options: {
+  folder: string;
+  settings: LocalSettings;
+  state: IdentityState;
+  company: Company;
+  tls: { cert: string; key: string };
+  parts: (() => Promise<void>)[];
+}): Promise<{ identity: LocalIdentity; dataverse: Dataverse }> {
+  const { folder, settings, state, company, tls, parts } = options;
+  const identity = await startIdentity({ state, tls, ports: { https: settings.ports.identity } });
+  parts.push(async () => {
+    await identity.close();
+    state.save();
+  });
+  const tenant = homeTenant(state);
+  const dataverse = await startDataverse({
+    port: settings.ports.dataverse,
+    tls,
+    database: join(folder, 'dataverse.db'),
+    auth: {
+      kind: 'entra',
+      tenantId: tenant.id,
+      issuers: identity.issuers,
+      keys: identity.jwks,
+      authorityUrl: identity.url,
+    },
+    organization: { id: settings.organizationId, name: 'local' },
+    roles: { [BRIDGE_ROLE]: bridgeRole() },
+    users: [
+      user(company.connections.default, 'Dataverse Bridge', [BRIDGE_ROLE]),
+      user(company.connections.admin, 'Dataverse Bridge (admin)', ['System Customizer', BRIDGE_ROLE]),
+      user(company.administrator, 'Local administrator', ['System Administrator']),
+    ],
+  });
+  parts.push(() => dataverse.close());
+  addResource(tenant, { uri: dataverse.url, name: 'Dataverse' });
+  state.save();
+  return { identity, dataverse };
 }
 
 const user = (clientId: string, name: string, roles: readonly string[]) => ({

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BridgeError, messageOf } from '../shared/errors.ts';
-import { type AppProcess, startAppProcess } from './app-process.ts';
+import { startAppProcess } from './app-process.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
 import { type App, callApp } from './sample/call-app.ts';
 import { ACTIVATION, runSample } from './sample/run-sample.ts';
@@ -25,29 +25,45 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
  */
 async function main(): Promise<number> {
   const options = await readOptions();
-  const stopping = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
+  // A single run that was interrupted did not do its work.
+  const stopped = stopSignal(options.once ? 1 : 0);
   const started: { close(): Promise<void> }[] = [];
+  const serving = serve(options, started);
   try {
-    const cloud = await startCloud(options.folder);
-    started.unshift(cloud);
-    const process_ = await startAppProcess({
-      env: { ...cloud.appEnvironment, ...keysOf(cloud), BRIDGE_LOCAL_PORT: String(options.port) },
-      logFile: join(options.folder, 'app.log'),
-    });
-    started.unshift({ close: () => process_.stop() });
-    const app = { url: process_.url, functionKey: cloud.settings.functionKey, masterKey: cloud.settings.masterKey };
-    print(addresses(cloud, app, options.folder));
-    const worked = await serveSample(cloud, app);
-    print(`\n${commands(app, cloud.settings.webhookSecret)}\n`);
-    await callApp(app, 'POST', `activations/${ACTIVATION}/resume`, { admin: true });
-    if (options.once) return worked ? 0 : 1;
-    print('Serving; Ctrl-C ends it.');
-    return await untilStopped(process_, stopping.signal);
+    return await Promise.race([serving, stopped]);
   } finally {
-    for (const each of started) await each.close();
+    // What is closed under a start that was interrupted fails there, and nobody needs to know.
+    serving.catch(() => {});
+    for (const each of started.reverse()) await each.close();
     if (options.once) await rm(options.folder, { recursive: true, force: true });
   }
+}
+
+/** Resolves with `exitCode` when the program is told to stop. */
+function stopSignal(exitCode: number): Promise<number> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(exitCode));
+  });
+}
+
+async function serve(options: Options, started: { close(): Promise<void> }[]): Promise<number> {
+  const cloud = await startCloud(options.folder);
+  started.push(cloud);
+  const appProcess = await startAppProcess({
+    env: { ...cloud.appEnvironment, ...keysOf(cloud), BRIDGE_LOCAL_PORT: String(options.port) },
+    logFile: join(options.folder, 'app.log'),
+  });
+  started.push({ close: () => appProcess.stop() });
+  const app = { url: appProcess.url, functionKey: cloud.settings.functionKey, masterKey: cloud.settings.masterKey };
+  print(addresses(cloud, app, options.folder));
+  const worked = await serveSample(cloud, app);
+  print(`\n${commands(app, cloud.settings.webhookSecret)}\n`);
+  if (worked) await callApp(app, 'POST', `activations/${ACTIVATION}/resume`, { admin: true });
+  if (options.once) return worked ? 0 : 1;
+  print('Serving; Ctrl-C ends it.');
+  const code = await appProcess.ended;
+  print(`The function app ended by itself with code ${code}; its log is in the data folder.`);
+  return 1;
 }
 
 async function readOptions(): Promise<Options> {
@@ -108,18 +124,6 @@ async function serveSample(cloud: LocalCloud, app: App): Promise<boolean> {
   cloud.settings.sampleDone = complete;
   cloud.settings.save();
   return complete;
-}
-
-async function untilStopped(app: AppProcess, stop: AbortSignal): Promise<number> {
-  const stopped = new Promise<number>((done) => {
-    if (stop.aborted) return done(0);
-    stop.addEventListener('abort', () => done(0), { once: true });
-  });
-  const died = app.ended.then((code) => {
-    print(`The function app ended by itself with code ${code}; its log is in the data folder.`);
-    return 1;
-  });
-  return Promise.race([stopped, died]);
 }
 
 process.exitCode = await main().catch((error: unknown) => {

@@ -3,6 +3,7 @@ import { DataverseError } from '../errors.ts';
 import { type AlternateKey, activeKey, keyOn, type RowKey, type Table } from '../table.ts';
 import { toWireValue } from '../values.ts';
 import { encode, literal } from '../wire/literals.ts';
+import { IN_CONDITION } from '../wire/rows.ts';
 import type { RowError } from './outcomes.ts';
 
 /** How the rows of a write are addressed: by their GUID, or by the columns of an active alternate key. */
@@ -99,8 +100,7 @@ export function keyFilter(table: Table, strategy: KeyStrategy, keys: readonly Ro
   const [only] = columns;
   if (columns.length === 1 && only !== undefined) {
     const values = keys.map((key) => String(key[strategy.kind === 'id' ? 'id' : only]));
-    const condition = 'Microsoft.Dynamics.CRM.In(PropertyName=@c,PropertyValues=@v)';
-    return `${select}&$filter=${encode(condition)}&@c=${encode(literal(only, true))}&@v=${encode(JSON.stringify(values))}`;
+    return `${select}&$filter=${encode(IN_CONDITION)}&@c=${encode(literal(only, true))}&@v=${encode(JSON.stringify(values))}`;
   }
   const comparisons = keys.map((key) => {
     const parts = columns.map((name) => `${name} eq ${literal(key[name] ?? null, isQuoted(table, name))}`);

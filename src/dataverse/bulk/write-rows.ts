@@ -6,6 +6,7 @@ import { DataverseError, errorFromAnswer, isOutage } from '../errors.ts';
 import type { RowKey, Table } from '../table.ts';
 import { asErrorAnswer, type BatchAnswer, type BatchOperation } from '../wire/batch.ts';
 import { UPDATE_ONLY } from '../wire/headers.ts';
+import { bulkPath, bulkTarget } from '../wire/rows.ts';
 import { type KeyStrategy, keyFilter, sameKey } from './keys.ts';
 import type { OutcomeKind, RowError, RowOutcome } from './outcomes.ts';
 
@@ -253,14 +254,11 @@ type BulkMessage = 'CreateMultiple' | 'UpdateMultiple';
 async function sendBulk(context: WriteContext, message: BulkMessage, steps: readonly WriteStep[]): Promise<boolean> {
   if (steps.length === 0) return true;
   const { table } = context;
-  const targets = steps.map((step) => ({
-    '@odata.type': `Microsoft.Dynamics.CRM.${table.logicalName}`,
-    ...targetOf(context, step),
-  }));
+  const targets = steps.map((step) => bulkTarget(table.logicalName, targetOf(context, step)));
   try {
     await context.client.send({
       method: 'POST',
-      path: `${table.entitySetName}/Microsoft.Dynamics.CRM.${message}`,
+      path: bulkPath(table.entitySetName, message),
       body: JSON.stringify({ Targets: targets }),
       // A second CreateMultiple with the same ids is refused as duplicate, and then settled row by row.
       repeatable: true,
