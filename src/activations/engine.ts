@@ -6,9 +6,9 @@ import type { DuckDBAppender, DuckDBConnection, Json } from '@duckdb/node-api';
 export interface Engine {
   /** Where files may be put while the engine is open. */
   readonly folder: string;
-  run(sql: string, values?: readonly string[]): Promise<void>;
+  run(sql: string): Promise<void>;
   /** The whole result; for results that are known to be small. */
-  all(sql: string, values?: readonly string[]): Promise<Record<string, Json>[]>;
+  all(sql: string): Promise<Record<string, Json>[]>;
   /** The result in portions. No other statement may run until it is read to its end. */
   stream(sql: string): AsyncIterable<Record<string, Json>[]>;
   appender(schema: string, table: string): Promise<DuckDBAppender>;
@@ -67,11 +67,10 @@ function engineOn(
   };
   return {
     folder,
-    run: async (sql, values) => {
-      await attempt(() => connection.run(sql, values && [...values]));
+    run: async (sql) => {
+      await attempt(() => connection.run(sql));
     },
-    all: (sql, values) =>
-      attempt(async () => (await connection.runAndReadAll(sql, values && [...values])).getRowObjectsJson()),
+    all: (sql) => attempt(async () => (await connection.runAndReadAll(sql)).getRowObjectsJson()),
     async *stream(sql) {
       const result = await attempt(() => connection.stream(sql));
       for await (const rows of result.yieldRowObjectJson()) {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import { noOutcomes, type OutcomeCounts } from '../dataverse/bulk/outcomes.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { type Engine, sqlText } from './engine.ts';
 import { ActivationError } from './errors.ts';
@@ -36,7 +36,6 @@ export async function mergeLedger(
   await engine.run('create table bridge.outcome ("index" integer, outcome varchar, id varchar)');
   const counts = noOutcomes();
   const throttled = { count: 0, waitedMs: 0 };
-  const rejected: RowOutcome[] = [];
   const problems: RunProblem[] = [];
   let calls = 0;
   const appender = await engine.appender('bridge', 'outcome');
@@ -54,7 +53,6 @@ export async function mergeLedger(
       for (const [kind, number] of Object.entries(countOutcomes(part.rows)) as [keyof OutcomeCounts, number][]) {
         counts[kind] += number;
       }
-      rejected.push(...part.rows.filter((row) => row.outcome === 'rejected'));
       calls += part.summary.calls;
       throttled.count += part.summary.throttled.count;
       throttled.waitedMs += part.summary.throttled.waitedMs;
@@ -64,10 +62,7 @@ export async function mergeLedger(
     appender.closeSync();
   }
   await requireExact(engine, record.run.input);
-  await ledger.writeRejected(
-    rejected.sort((a, b) => a.index - b.index),
-    signal,
-  );
+  if (counts.rejected > 0) await ledger.writeRejected(signal);
   await loadSnapshot(engine, blobs, plan.snapshot, signal);
   await loadPlanned(engine, blobs, plan.folder, signal);
   await writeSnapshot(engine, blobs, snapshot, signal);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { ActivationError } from './errors.ts';
-import { readLines, writeLines } from './gzip-lines.ts';
+import { readLines, writeLineStream, writeLines } from './gzip-lines.ts';
 import { type RunProblem, runProblem } from './runs.ts';
 
 /** One blob of a run's ledger: what the plan decided, or what became of a chunk. */
@@ -61,7 +61,7 @@ export interface Ledger {
   /** Names of the parts that exist, in order. */
   parts(signal?: AbortSignal): AsyncIterable<string>;
   /** The rejected rows in a blob of their own, for whoever has to mend them. */
-  writeRejected(rows: readonly RowOutcome[], signal?: AbortSignal): Promise<void>;
+  writeRejected(signal?: AbortSignal): Promise<void>;
 }
 
 export function openLedger(blobs: BlobStore, folder: string): Ledger {
@@ -73,6 +73,18 @@ export function openLedger(blobs: BlobStore, folder: string): Ledger {
     const last = z.object({ summary: partSummary }).parse(lines.pop());
     return { rows: lines.map((line) => rowOutcome.parse(line)), summary: last.summary };
   };
+  async function* parts(signal: AbortSignal | undefined): AsyncGenerator<string> {
+    const prefix = `${folder}/ledger/`;
+    for await (const { path } of blobs.list(prefix, signal)) {
+      yield path.slice(prefix.length).replace(/\.ndjson\.gz$/, '');
+    }
+  }
+  async function* rejectedLines(signal: AbortSignal | undefined): AsyncGenerator<string> {
+    for await (const name of parts(signal)) {
+      const part = await read(partPath(folder, name), signal);
+      for (const row of part?.rows ?? []) if (row.outcome === 'rejected') yield `${JSON.stringify(row)}\n`;
+    }
+  }
   return {
     write: (name, part, signal) => write(partPath(folder, name), part, true, signal),
     read: (name, signal) => read(partPath(folder, name), signal),
@@ -80,15 +92,8 @@ export function openLedger(blobs: BlobStore, folder: string): Ledger {
       await write(attemptPath(folder, name), part, false, signal);
     },
     attempt: (name, signal) => read(attemptPath(folder, name), signal),
-    async *parts(signal) {
-      const prefix = `${folder}/ledger/`;
-      for await (const { path } of blobs.list(prefix, signal)) {
-        yield path.slice(prefix.length).replace(/\.ndjson\.gz$/, '');
-      }
-    },
-    writeRejected: async (rows, signal) => {
-      await writeLines(blobs, rejectedPath(folder), rows, { signal });
-    },
+    parts: (signal) => parts(signal),
+    writeRejected: (signal) => writeLineStream(blobs, rejectedPath(folder), rejectedLines(signal), signal),
   };
 }
 

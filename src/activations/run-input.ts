@@ -8,6 +8,14 @@ export interface RunInput {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
+/** Where such rows are kept. */
+export interface StoredInput {
+  readonly path: string;
+  readonly format: 'csv' | 'ndjson' | 'json';
+  /** Bytes. */
+  readonly size: number;
+}
+
 /** The longest request body of the platform. */
 const MOST_BYTES = 100 * 1024 * 1024;
 
@@ -26,7 +34,7 @@ export async function storeInput(
   folder: string,
   input: RunInput,
   signal?: AbortSignal,
-): Promise<{ path: string; format: 'csv' | 'ndjson' | 'json' }> {
+): Promise<StoredInput> {
   const type = input.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   const format = FORMATS[type];
   if (!format) {
@@ -36,15 +44,15 @@ export async function storeInput(
   }
   const path = `${folder}/input.${format}`;
   let refusal: unknown;
+  let size = 0;
   async function* bounded(): AsyncGenerator<Uint8Array> {
-    let bytes = 0;
     try {
       for await (const part of input.body) {
-        bytes += part.length;
-        if (bytes > MOST_BYTES) throw tooLarge();
+        size += part.length;
+        if (size > MOST_BYTES) throw tooLarge();
         yield part;
       }
-      if (bytes === 0) throw new ActivationError('inputEmpty', 'The body is empty.', { hint: HINT_EMPTY });
+      if (size === 0) throw new ActivationError('inputEmpty', 'The body is empty.', { hint: HINT_EMPTY });
     } catch (error) {
       refusal = error;
       throw error;
@@ -56,7 +64,7 @@ export async function storeInput(
     // Storage wraps what the stream threw; the caller is told the cause itself.
     throw refusal ?? error;
   }
-  return { path, format };
+  return { path, format, size };
 }
 
 const HINT_EMPTY = 'Send rows, or no body and no content type to read the definition’s own source.';

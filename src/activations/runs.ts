@@ -62,7 +62,7 @@ const recordSchema = z.object({
   run: runSchema,
   fullRefresh: z.boolean(),
   /** Blob of the rows that the caller sent along, in our own container. */
-  input: z.object({ path: z.string(), format: z.enum(['csv', 'ndjson', 'json']) }).exactOptional(),
+  input: z.object({ path: z.string(), format: z.enum(['csv', 'ndjson', 'json']), size: count }).exactOptional(),
   /** Set once a plan is taken on; nothing of another plan counts. */
   plan: z
     .object({

@@ -1,4 +1,4 @@
-import { mkdir, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobEntry } from '../storage/blobs.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -11,6 +11,8 @@ export interface SourceBlob {
   readonly container: string;
   readonly path: string;
   readonly format: SourceFormat;
+  /** Bytes. */
+  readonly size: number;
 }
 
 const FORMATS: readonly (readonly [RegExp, SourceFormat])[] = [
@@ -43,7 +45,7 @@ export async function findSource(
       hint: 'Name it .csv, .ndjson, .jsonl, .json (each also with .gz) or .parquet.',
     });
   }
-  return { container, path: newest.path, format };
+  return { container, path: newest.path, format, size: newest.size };
 }
 
 const formatOf = (path: string): SourceFormat | undefined => FORMATS.find(([ending]) => ending.test(path))?.[1];
@@ -73,13 +75,9 @@ export async function downloadSource(
   folder: string,
   signal?: AbortSignal,
 ): Promise<string> {
-  const blobs = storage.blobs(source.container);
-  await mkdir(folder, { recursive: true });
+  await requireSpace(folder, source.size * SPACE_FACTOR);
   const file = join(folder, 'source');
-  const opened = await blobs.open(source.path, signal);
-  opened?.stream.destroy();
-  if (opened) await requireSpace(folder, opened.size * SPACE_FACTOR);
-  if (!opened || !(await blobs.download(source.path, file, signal))) {
+  if (!(await storage.blobs(source.container).download(source.path, file, signal))) {
     throw new ActivationError('sourceNotFound', `The blob ${source.container}/${source.path} is gone.`);
   }
   return file;

@@ -1,6 +1,11 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openEngine } from '../../../src/activations/engine.ts';
 import { DataverseError } from '../../../src/dataverse/errors.ts';
+import { mortalStorage } from './memory-storage.ts';
 import { definition, openWorld, putSource, type World } from './world.ts';
 
 async function openWith(
@@ -129,6 +134,20 @@ describe('a run', () => {
     expect(valuesOf(world)).toEqual([{ name: 'Älpha', numberofemployees: 5 }, {}]);
   });
 
+  test('reads Parquet, whatever the types of its columns', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'parquet-test-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const engine = await openEngine(folder);
+    const file = join(folder, 'rows.parquet');
+    await engine.run(`copy (select 'A' as number, 'Alpha' as name, 7 as employees) to '${file}' (format parquet)`);
+    engine.close();
+    const world = openWorld();
+    await world.activations.put('companies', definition({ source: { kind: 'blob', path: 'inbox/*.parquet' } }));
+    await putSource(world, readFileSync(file), 'rows.parquet');
+    expect((await world.runToEnd('companies')).counts).toMatchObject({ created: 1 });
+    expect(valuesOf(world)).toEqual([{ name: 'Alpha', numberofemployees: 7 }]);
+  });
+
   test('takes the newest of the blobs that match', async () => {
     const world = await openWith('number,name,employees\nOLD,,\n');
     world.later(1000);
@@ -143,13 +162,19 @@ describe('a run', () => {
     ['sourceNotFound', undefined, {}],
     ['sourceMalformed', 'number,name,employees\nA,"open,1\nB,Beta,2\n', {}],
     ['sourceMalformed', 'number,Number\nA,B\n', {}],
+    ['sourceMalformed', '[{"number":"A"},{"number":', { source: { kind: 'blob', path: 'inbox/rows.json' } }],
+    ['sourceMalformed', 'no Parquet', { source: { kind: 'blob', path: 'inbox/rows.parquet' } }],
+    ['sourceMalformed', 'x', { source: { kind: 'blob', path: 'inbox/rows.xlsx' } }],
+    ['sourceEmpty', '[]', { source: { kind: 'blob', path: 'inbox/rows.json' } }],
     ['sourceEmpty', '', {}],
     ['modelInvalid', 'number\nA\n', { model: 'select nothing from source' }],
     ['tableUnknown', 'number\nA\n', { table: 'acount' }],
   ])('fails as %s with a problem, and nothing is sent', async (code, source, changes) => {
     const world = openWorld();
     await world.activations.put('companies', definition(changes));
-    if (source !== undefined) await putSource(world, source);
+    const { definition: stored } = await world.activations.get('companies');
+    const path = stored.source.path.replace('inbox/', '').replace('*', '');
+    if (source !== undefined) await putSource(world, source, path);
     const run = await world.runToEnd('companies');
     expect(run).toMatchObject({ state: 'failed', problem: { code }, calls: 0 });
     expect(run.endedAt).toBeDefined();
@@ -202,6 +227,22 @@ describe('a run that Dataverse fails', () => {
   const unavailable = (): never => {
     throw new DataverseError('unavailable', 'Dataverse answered 503.', { status: 503 }, { hint: 'Wait.' });
   };
+
+  test('counts a row as created that a worker created before it died without a word', async () => {
+    const world = await openWith('number,name,employees\nA,,\nB,,\nC,,\n');
+    const { activations, storage } = world;
+    const { id } = await activations.start('companies', { startedBy: 'test' });
+    await activations.planRun(storage.messages.shift()?.message);
+    const [chunk] = storage.messages;
+    // The sixth step is the chunk's ledger.
+    const doomed = world.process(mortalStorage(storage, 6).storage);
+    await expect(doomed.writeChunk(chunk?.message)).rejects.toThrow();
+    expect(world.target.rows.size).toBe(3);
+    expect((await activations.rows('companies', id)).value).toEqual([]);
+    await world.settle();
+    expect((await activations.run('companies', id)).counts).toMatchObject({ created: 3, updated: 0 });
+    expect(world.target.sent).toEqual({ created: 3, updated: 0 });
+  });
 
   test('goes on where it stopped when the chunk is delivered again', async () => {
     const world = await openWith('number,name,employees\nA,,\nB,,\nC,,\n');
