@@ -71,7 +71,7 @@ export async function makePlan(request: PlanRequest, tools: PlanTools): Promise<
   const { definition, table } = request;
   const output = join(engine.folder, 'output');
   await mkdir(output, { recursive: true });
-  await loadSource(engine, request.file, request.format);
+  await loadSource(engine, request.file, request.format, signal);
   await loadSnapshot(engine, blobs, request.snapshot, signal);
   // The one folder that can be reached once the model has run; it is empty while it does.
   await engine.run(`set allowed_directories = [${sqlText(output)}]`);

@@ -197,7 +197,17 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
         },
         signal,
       ),
-    abandonChunk: (message, signal) => settleChunk(message, (chunk) => giveUpChunkRows(chunk, signal), signal),
+    async abandonChunk(message, signal) {
+      const { activation, run } = parsed(chunkMessage, message);
+      try {
+        await settleChunk(message, (chunk) => giveUpChunkRows(chunk, signal), signal);
+      } catch (error) {
+        if (isTransient(error)) throw error;
+        // What the run is made of is gone or does not add up; no further try would mend that.
+        const record = await runs.get(activation, run, signal);
+        if (record) await fail(record, problemOf(error), signal);
+      }
+    },
     async abandonRun(message, signal) {
       const { activation, run } = parsed(runMessage, message);
       const record = await runs.get(activation, run, signal);

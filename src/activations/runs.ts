@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import { StorageError } from '../storage/errors.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { StoredEntity, TableEntity } from '../storage/tables.ts';
+import type { StoredEntity, TableCondition, TableEntity } from '../storage/tables.ts';
 import { ActivationError } from './errors.ts';
 
 export const runStateSchema = z.enum([
@@ -132,6 +132,13 @@ const rowOf = (id: string): string => {
   return `${time.replace(/\d/g, (digit) => String(9 - Number(digit)))}-${suffix}`;
 };
 
+function requireRunId(page: string): string {
+  if (RUN_ID.test(page)) return page;
+  throw new ActivationError('pageUnknown', 'This page is not one that was given out.', {
+    hint: 'Start without `page` and follow `nextPage`.',
+  });
+}
+
 const PAGE_OF_QUEUED = 1000;
 const MOST_TRIES = 30;
 const RETRY_MS = 20;
@@ -173,13 +180,12 @@ export function openRuns(storage: Storage, clock: Clock): RunStore {
       }
     },
     async list(activation, { pageSize, page }, signal) {
-      const where = [{ name: 'partition', is: 'eq', value: activation }] as const;
-      const found = await table.query(
-        { where, limit: pageSize, ...(page !== undefined && { continuation: page }) },
-        signal,
-      );
+      const where: TableCondition[] = [{ name: 'partition', is: 'eq', value: activation }];
+      if (page !== undefined) where.push({ name: 'row', is: 'gt', value: rowOf(requireRunId(page)) });
+      const found = await table.query({ where, limit: pageSize }, signal);
       const value = found.entities.map((entity) => recordOf(entity).run);
-      return { value, ...(found.continuation !== undefined && { nextPage: found.continuation }) };
+      const last = found.continuation === undefined ? undefined : value.at(-1)?.id;
+      return { value, ...(last !== undefined && { nextPage: last }) };
     },
     async queued(activation, signal) {
       const where = [

@@ -21,13 +21,18 @@ const LONGEST_ROW_BYTES = 16 * 2 ** 20;
  * Throws ActivationError `sourceMalformed` where a fault leaves open where the next row begins, `sourceEmpty` where
  * there is nothing to know the columns from.
  */
-export async function loadSource(engine: Engine, file: string, format: SourceFormat): Promise<void> {
+export async function loadSource(
+  engine: Engine,
+  file: string,
+  format: SourceFormat,
+  signal?: AbortSignal,
+): Promise<void> {
   await engine.run('create table bridge.malformed ("row" integer, reason varchar)');
   switch (format) {
     case 'csv':
-      return loadCsv(engine, await openBytes(file));
+      return loadCsv(engine, await openBytes(file, signal));
     case 'ndjson':
-      await loadLines(engine, await openBytes(file));
+      await loadLines(engine, await openBytes(file, signal));
       return documentsToSource(engine);
     case 'json':
       await loadArray(engine, file);
@@ -40,8 +45,8 @@ export async function loadSource(engine: Engine, file: string, format: SourceFor
 }
 
 /** The file's bytes without a byte order mark, unpacked if they are gzip. */
-async function openBytes(file: string): Promise<Readable> {
-  const packed = createReadStream(file);
+async function openBytes(file: string, signal: AbortSignal | undefined): Promise<Readable> {
+  const packed = createReadStream(file, signal ? { signal } : {});
   if (!(await isGzip(file))) return Readable.from(withoutMark(packed), { objectMode: false });
   const unpacked = createGunzip();
   packed.once('error', (error) => unpacked.destroy(error));

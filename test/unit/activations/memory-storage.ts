@@ -141,8 +141,10 @@ async function bytesOf(stream: Readable): Promise<Buffer> {
 }
 
 function holds({ partition, row, properties }: StoredEntity, { name, is, value }: TableCondition): boolean {
-  if (is !== 'eq') throw new Error(`${is} is not known here`);
-  return { ...properties, partition, row }[name] === value;
+  const found = { ...properties, partition, row }[name];
+  if (is === 'eq') return found === value;
+  if (is === 'gt') return found !== undefined && found > value;
+  throw new Error(`${is} is not known here`);
 }
 
 /** The process died: whatever it still tries does not happen. */

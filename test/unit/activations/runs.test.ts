@@ -273,6 +273,33 @@ describe('a run that Dataverse fails', () => {
     expect(world.target.rows.size).toBe(4);
   });
 
+  test('ends as failed when what it is made of is gone', async () => {
+    const world = await openWith('number,name,employees\nA,,\n');
+    const { activations, storage } = world;
+    const { id } = await activations.start('companies', { startedBy: 'test' });
+    await activations.planRun(storage.messages.shift()?.message);
+    const blobs = storage.blobs('activations');
+    for await (const { path } of blobs.list('runs/')) if (path.includes('/chunks/')) await blobs.remove(path);
+    await world.settle();
+    expect(await activations.run('companies', id)).toMatchObject({
+      state: 'failed',
+      problem: { code: 'ledgerIncomplete' },
+    });
+    expect(await world.runToEnd('companies')).toMatchObject({ state: 'succeeded', counts: { created: 1 } });
+  });
+
+  test('stops without an outcome when it is aborted, and goes on when it is delivered again', async () => {
+    const world = await openWith('number,name,employees\nA,,\n');
+    const { activations, storage } = world;
+    const { id } = await activations.start('companies', { startedBy: 'test' });
+    const [message] = storage.messages;
+    const aborted = activations.planRun(message?.message, AbortSignal.abort(new Error('The host stops.')));
+    await expect(aborted).rejects.toThrow('The host stops.');
+    expect(await activations.run('companies', id)).toMatchObject({ state: 'planning' });
+    await world.settle();
+    expect(await activations.run('companies', id)).toMatchObject({ state: 'succeeded' });
+  });
+
   test('ends as failed when it cannot be planned at any try', async () => {
     const world = await openWith('number,name,employees\nA,,\n');
     const { open } = world.target;
@@ -320,6 +347,8 @@ describe('runs of one activation', () => {
     });
     await expect(activations.runs('nothing')).rejects.toMatchObject({ code: 'activationUnknown' });
     await expect(activations.run('nothing', '../x')).rejects.toMatchObject({ code: 'runUnknown' });
+    await activations.put('companies', definition());
+    await expect(activations.runs('companies', { page: 'x' })).rejects.toMatchObject({ code: 'pageUnknown' });
     await expect(activations.planRun({ run: 1 })).rejects.toMatchObject({ code: 'messageUnreadable' });
   });
 });
