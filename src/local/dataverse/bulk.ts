@@ -1,4 +1,4 @@
-import { badPayload, deleteMultipleMissing, duplicateTargets, notEmulated, targetWithoutType } from './errors.ts';
+import { badPayload, deleteMultipleMissing, duplicateTargets, targetWithoutType } from './errors.ts';
 import type { Table } from './metadata.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
 import { isJsonObject, type JsonObject, readRow } from './payload.ts';
@@ -6,6 +6,7 @@ import { createRow, updateRow, upsertRow } from './records.ts';
 import { existingRow, findRow, type RowAddress, rowAddress } from './references.ts';
 import { jsonReply, noContent, type Reply } from './reply.ts';
 import type { OperationFacts } from './request.ts';
+import { readValue } from './values.ts';
 import type { Work } from './work.ts';
 
 const MESSAGES = new Set(['CreateMultiple', 'UpdateMultiple', 'UpsertMultiple', 'DeleteMultiple']);
@@ -81,8 +82,7 @@ function addressOf(work: Work, table: Table, target: JsonObject): RowAddress | u
   }
   const id = target[table.primaryId];
   if (id === undefined || id === null) return undefined;
-  if (typeof id !== 'string') throw notEmulated(`The id ${JSON.stringify(id)}`);
-  const predicate = { kind: 'positional', value: { kind: 'guid', value: id } } as const;
-  readRow(work, table, { [table.primaryId]: id }, 'create');
-  return rowAddress(work.env, table, predicate);
+  const column = table.columns.get(table.primaryId);
+  const value = column ? readValue(table, column, id) : null;
+  return { kind: 'id', id: String(value) };
 }

@@ -66,6 +66,13 @@ export const badPayload = (entitySet: string, inner: string, exception = 'Micros
 export const notConvertible = (entitySet: string, literal: string, edmType: string) =>
   badPayload(entitySet, `Cannot convert the literal '${literal}' to the expected type '${edmType}'.`);
 
+export const notPrimitive = (entitySet: string, json: unknown) =>
+  badPayload(
+    entitySet,
+    `An unexpected '${Array.isArray(json) ? 'StartArray' : 'StartObject'}' node was found when reading from the JSON ` +
+      "reader. A 'PrimitiveValue' node was expected.",
+  );
+
 export const undeclaredNavigation = (entitySet: string, name: string) =>
   badPayload(
     entitySet,

@@ -1,8 +1,8 @@
 import {
   badPayload,
   lookupWrittenDirectly,
-  notConvertible,
   notEmulated,
+  notPrimitive,
   undeclaredNavigation,
   unknownPropertyInBody,
 } from './errors.ts';
@@ -104,7 +104,7 @@ function readAnnotation(
   if (!isWritable(navigation.column, operation)) return;
   if (value === null) setLookup(change, navigation, undefined);
   else if (typeof value === 'string') bind(work, table, change, navigation, value);
-  else throw notConvertible(table.entitySetName, JSON.stringify(value), 'Edm.String');
+  else throw notPrimitive(table.entitySetName, value);
 }
 
 function bind(work: Work, table: Table, change: RowChange, navigation: Navigation, url: string): void {

@@ -4,6 +4,7 @@ import {
   dateOutOfRange,
   invalidCharacter,
   notConvertible,
+  notPrimitive,
   outOfRange,
   textTooLong,
   tooManyChoices,
@@ -90,7 +91,9 @@ export function readValue(table: Table, column: Column, json: unknown): StoredVa
 }
 
 const mismatch = (table: Table, column: Column, json: unknown) =>
-  notConvertible(table.entitySetName, typeof json === 'string' ? json : JSON.stringify(json), edmType(column));
+  typeof json === 'object'
+    ? notPrimitive(table.entitySetName, json)
+    : notConvertible(table.entitySetName, String(json), edmType(column));
 
 function readText(table: Table, column: Column, json: unknown): string | null {
   if (typeof json !== 'string') throw mismatch(table, column, json);

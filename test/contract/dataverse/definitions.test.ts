@@ -1,0 +1,216 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { startDataverse } from '../../../src/local/dataverse/server.ts';
+import type { Clock } from '../../../src/shared/clock.ts';
+import { client, defineKey, idOf, openEnvironment } from './environment.ts';
+
+/** A clock on which every wait lasts until it is let go. */
+function heldClock(): Clock & { letGo(): void } {
+  let waiting: (() => void)[] = [];
+  return {
+    now: () => Date.parse('2026-11-21T10:00:00Z'),
+    sleep: (_, signal) =>
+      new Promise((resolve, reject) => {
+        waiting.push(resolve);
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      }),
+    letGo() {
+      const due = waiting;
+      waiting = [];
+      for (const resolve of due) resolve();
+    },
+  };
+}
+
+const ACCOUNT = "EntityDefinitions(LogicalName='account')";
+const KEY = {
+  '@odata.type': 'Microsoft.Dynamics.CRM.EntityKeyMetadata',
+  SchemaName: 'new_AccountNumberKey',
+  DisplayName: { LocalizedLabels: [{ Label: 'Number', LanguageCode: 1033 }] },
+  KeyAttributes: ['accountnumber'],
+};
+
+test('the service document lists every entity set', async () => {
+  const { call, apiUrl } = await openEnvironment();
+  const { json } = await call('GET', '');
+  expect(json['@odata.context']).toBe(`${apiUrl}$metadata`);
+  expect(json.value).toContainEqual({ name: 'msevtmgt_events', kind: 'EntitySet', url: 'msevtmgt_events' });
+  for (const version of ['v9.0', 'v9.1', 'v9.2']) {
+    expect((await call('GET', `/api/data/${version}/WhoAmI`)).json['@odata.context']).toContain(
+      `/${version}/$metadata#`,
+    );
+  }
+  expect((await call('GET', 'RetrieveVersion')).json.Version).toMatch(/^9\.2\./);
+});
+
+describe('EntityDefinitions', () => {
+  test('are filtered and selected, always with their MetadataId', async () => {
+    const { call } = await openEnvironment();
+    const { json } = await call(
+      'GET',
+      "EntityDefinitions?$select=LogicalName,EntitySetName&$filter=IsActivity eq true and OwnershipType eq Microsoft.Dynamics.CRM.OwnershipTypes'UserOwned'",
+    );
+    expect(json.value.map(({ LogicalName }: { LogicalName: string }) => LogicalName)).toContain('task');
+    expect(Object.keys(json.value[0])).toEqual(['LogicalName', 'EntitySetName', 'MetadataId']);
+    const complex = await call(
+      'GET',
+      'EntityDefinitions?$select=LogicalName&$filter=CanCreateAttributes/Value eq true',
+    );
+    expect(complex.json.value.length).toBeGreaterThan(5);
+  });
+
+  test('are found by logical name and by MetadataId, one property by its path', async () => {
+    const { call } = await openEnvironment();
+    const { json } = await call('GET', `${ACCOUNT}?$select=LogicalName,PrimaryIdAttribute`);
+    expect(json).toMatchObject({ LogicalName: 'account', PrimaryIdAttribute: 'accountid' });
+    expect((await call('GET', `EntityDefinitions(${json.MetadataId})?$select=LogicalName`)).json.LogicalName).toBe(
+      'account',
+    );
+    expect((await call('GET', `${ACCOUNT}/ObjectTypeCode/$value`)).text).toBe('1');
+    expect((await call('GET', "EntityDefinitions(LogicalName='nothing')")).status).toBe(404);
+  });
+
+  test('hold columns, keys and relationships only when they are expanded', async () => {
+    const environment = await openEnvironment();
+    const { call } = environment;
+    await defineKey(environment, 'account', ['accountnumber']);
+    const plain = await call('GET', ACCOUNT);
+    expect(plain.json).not.toHaveProperty('Attributes');
+    const { json } = await call(
+      'GET',
+      `${ACCOUNT}?$select=LogicalName&$expand=Attributes($select=LogicalName;$filter=AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Money'),Keys($select=KeyAttributes)`,
+    );
+    expect(json.Attributes.map(({ LogicalName }: { LogicalName: string }) => LogicalName)).toContain('revenue');
+    expect(json.Keys).toMatchObject([{ KeyAttributes: ['accountnumber'] }]);
+    const relationships = await call(
+      'GET',
+      `${ACCOUNT}/ManyToOneRelationships?$select=ReferencingEntityNavigationPropertyName`,
+    );
+    expect(JSON.stringify(relationships.json.value)).toContain('CreatedByExternalParty');
+  });
+});
+
+describe('Attributes', () => {
+  test('are read by cast with their options', async () => {
+    const { call } = await openEnvironment();
+    const { json } = await call(
+      'GET',
+      `${ACCOUNT}/Attributes/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet`,
+    );
+    const industry = json.value.find(({ LogicalName }: { LogicalName: string }) => LogicalName === 'industrycode');
+    expect(industry.OptionSet.Options[0]).toMatchObject({ Value: 1 });
+    expect(industry['@odata.type']).toBe('#Microsoft.Dynamics.CRM.PicklistAttributeMetadata');
+  });
+
+  test('are read one by one', async () => {
+    const { call } = await openEnvironment();
+    const name = await call(
+      'GET',
+      `${ACCOUNT}/Attributes(LogicalName='name')/Microsoft.Dynamics.CRM.StringAttributeMetadata`,
+    );
+    expect(name.json).toMatchObject({ LogicalName: 'name', AttributeType: 'String', MaxLength: 160 });
+    expect((await call('GET', `${ACCOUNT}/Attributes(LogicalName='nothing')`)).status).toBe(404);
+    expect((await call('POST', `${ACCOUNT}/Attributes`, {})).status).toBe(501);
+  });
+});
+
+describe('an alternate key', () => {
+  test('is Pending, then InProgress, then Active, and usable only then', async () => {
+    const clock = heldClock();
+    const environment = await openEnvironment({ clock });
+    const { call, apiUrl } = environment;
+    const status = async () =>
+      (await call('GET', `${ACCOUNT}/Keys?$select=EntityKeyIndexStatus`)).json.value[0].EntityKeyIndexStatus;
+    const created = await call('POST', `${ACCOUNT}/Keys`, KEY);
+    expect(created.status).toBe(204);
+    expect(created.headers.get('odata-entityid')).toMatch(
+      new RegExp(`^${apiUrl.replaceAll('.', '\\.')}EntityDefinitions\\([0-9a-f-]{36}\\)/Keys\\([0-9a-f-]{36}\\)$`),
+    );
+    expect(await status()).toBe('Pending');
+    expect((await call('GET', "accounts(accountnumber='x')")).status).toBe(400);
+    clock.letGo();
+    await expect.poll(status).toBe('InProgress');
+    clock.letGo();
+    await environment.idle();
+    expect(await status()).toBe('Active');
+    expect((await call('GET', "accounts(accountnumber='x')")).json.error.code).toBe('0x80060891');
+  });
+
+  test('fails on duplicate data and can be tried again once they are gone', async () => {
+    const environment = await openEnvironment();
+    const { call } = environment;
+    await call('POST', 'accounts', { accountnumber: 'same' });
+    const second = idOf(await call('POST', 'accounts', { accountnumber: 'SAME ' }));
+    await call('POST', `${ACCOUNT}/Keys`, KEY);
+    await environment.idle();
+    const status = async () => (await call('GET', `${ACCOUNT}/Keys`)).json.value[0].EntityKeyIndexStatus;
+    expect(await status()).toBe('Failed');
+    await call('DELETE', `accounts(${second})`);
+    const again = { EntityLogicalName: 'account', EntityKeyLogicalName: 'new_accountnumberkey' };
+    expect((await call('POST', 'ReactivateEntityKey', again)).status).toBe(204);
+    await environment.idle();
+    expect(await status()).toBe('Active');
+    const active = await call('POST', 'ReactivateEntityKey', again);
+    expect(active.json.error).toEqual({
+      code: '0x80060897',
+      message: 'Reactivate entity key is only supported for failed job',
+    });
+  });
+
+  test('is refused under a name or over columns that have one, and over columns that cannot be keys', async () => {
+    const environment = await openEnvironment();
+    const { call } = environment;
+    await call('POST', `${ACCOUNT}/Keys`, KEY);
+    const refused: [Record<string, unknown>, string][] = [
+      [{ KeyAttributes: ['name'] }, '0x80060893'],
+      [{ SchemaName: 'new_Other' }, '0x80060894'],
+      [{ SchemaName: 'new_Other', KeyAttributes: ['description'] }, '0x8006088F'],
+      [{ SchemaName: 'new_Other', KeyAttributes: ['nothing'] }, '0x8006088F'],
+      [{ SchemaName: 'new_Other', KeyAttributes: ['websiteurl', 'name', 'emailaddress1'] }, '0x8006088F'],
+      [{ SchemaName: 'not valid' }, '0x80048d19'],
+    ];
+    for (const [change, code] of refused) {
+      const answer = await call('POST', `${ACCOUNT}/Keys`, { ...KEY, ...change });
+      expect({ status: answer.status, code: answer.json.error.code }).toEqual({ status: 400, code });
+    }
+  });
+
+  test('can be deleted', async () => {
+    const environment = await openEnvironment();
+    const { call } = environment;
+    await defineKey(environment, 'account', ['accountnumber']);
+    const [{ MetadataId }] = (await call('GET', `${ACCOUNT}/Keys`)).json.value;
+    expect((await call('DELETE', `${ACCOUNT}/Keys(${MetadataId})`)).status).toBe(204);
+    expect((await call('GET', "accounts(accountnumber='x')")).status).toBe(400);
+    await call('POST', 'accounts', { accountnumber: 'x' });
+    expect((await call('POST', 'accounts', { accountnumber: 'x' })).status).toBe(204);
+  });
+});
+
+test('rows and keys are there again after a restart, and versions go on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dataverse-emulator-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const options = { auth: { kind: 'none' }, database: join(folder, 'rows.db'), keyStepMs: 1 } as const;
+  const first = await startDataverse(options);
+  await defineKey({ ...first, call: client(first.apiUrl) }, 'account', ['accountnumber']);
+  const before = await client(first.apiUrl)(
+    'POST',
+    'accounts',
+    { name: 'kept', accountnumber: 'a' },
+    { Prefer: 'return=representation' },
+  );
+  await first.close();
+
+  const second = await startDataverse(options);
+  onTestFinished(() => second.close());
+  const call = client(second.apiUrl);
+  const found = await call('GET', "accounts(accountnumber='A')?$select=name");
+  expect(found.json.name).toBe('kept');
+  expect(found.headers.get('etag')).toBe(before.headers.get('etag'));
+  await call('PATCH', "accounts(accountnumber='A')", { name: 'changed' });
+  const version = (etag: string | null) => Number(/\d+/.exec(etag ?? '')?.[0]);
+  const after = await call('GET', "accounts(accountnumber='A')");
+  expect(version(after.headers.get('etag'))).toBeGreaterThan(version(before.headers.get('etag')));
+});
