@@ -1,0 +1,158 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Program, paste, root, start } from './program.ts';
+
+const TIMEOUT_MS = 120_000;
+const startProgram = 'src/local/start.ts';
+
+let folder: string;
+let program: Program;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-start-'));
+  program = start(process.execPath, [startProgram, '--port', '0', '--data', folder]);
+  await program.line(/^Serving/);
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  program.child.kill('SIGTERM');
+  await program.ended;
+  rmSync(folder, { recursive: true, force: true });
+}, TIMEOUT_MS);
+
+const printed = (label: RegExp): string => program.lines.find((line) => label.test(line)) ?? '';
+const lastWord = (line: string): string => line.trim().split(/\s+/).at(-1) ?? '';
+
+/** What the emulator was asked, from its call log. */
+async function calls(): Promise<
+  { method: string; path: string; table?: string; message: string; rows?: number; status: number }[]
+> {
+  const dispatcher = new Agent({ connect: { ca: readFileSync(join(folder, 'authority', 'ca.pem')) } });
+  const { origin } = new URL(lastWord(printed(/^ {2}Dataverse /)));
+  const answer = await request(`${origin}/emulator/calls`, { dispatcher });
+  const log = (await answer.body.json()) as Awaited<ReturnType<typeof calls>>;
+  await dispatcher.close();
+  return log;
+}
+
+describe('npm start', () => {
+  test('tests the connection stage by stage', () => {
+    expect(program.lines).toContain('Connection test: passed');
+    for (const stage of ['settings', 'vault', 'credential', 'token', 'user', 'privileges']) {
+      expect(printed(new RegExp(`^ {2}${stage} `))).toMatch(/ passed /);
+    }
+  });
+
+  test('sends both lists, with counts that add up', () => {
+    const [june = '', july = ''] = program.lines.filter((line) => / rows = /.test(line));
+    expect(june).toMatch(
+      /^ +5,472 rows = 5,472 created \+ 0 updated \+ 0 unchanged \+ 0 rejected \+ 0 skipped; 0 left /,
+    );
+    expect(july).toMatch(
+      /^ +5,524 rows = 122 created \+ 14 updated \+ 5,388 unchanged \+ 0 rejected \+ 0 skipped; 70 left /,
+    );
+  });
+
+  test('gets an event for each changed row back', () => {
+    expect(printed(/^ {2}events /)).toBe('  events  136 of 136 received from Dataverse and stored');
+  });
+
+  test('reads and sends nothing for the rows that did not change', async () => {
+    const onAccounts = (await calls()).filter((call) => call.path.includes('/accounts'));
+    const firstRun = onAccounts.findLastIndex((call) => call.message === 'CreateMultiple' && (call.rows ?? 0) > 122);
+    const secondRun = onAccounts.slice(firstRun + 1).filter((call) => call.message !== 'Retrieve');
+    const written = (message: string): number =>
+      secondRun.filter((call) => call.message === message).reduce((sum, call) => sum + (call.rows ?? 0), 0);
+    expect(secondRun.every((call) => call.status < 300)).toBe(true);
+    expect(written('CreateMultiple')).toBe(122);
+    expect(written('UpdateMultiple')).toBe(14);
+    expect(written('RetrieveMultiple')).toBe(0);
+    expect(secondRun.map((call) => call.message).sort()).toEqual([
+      'CreateMultiple',
+      'RetrieveMultiple',
+      'UpdateMultiple',
+    ]);
+  });
+
+  test('prints commands that work as they stand', async (context) => {
+    if ((await paste('curl --version')).code !== 0) context.skip('curl is not installed on this machine');
+    const commands = program.lines.filter((line) => line.startsWith('  curl '));
+    expect(commands).toHaveLength(7);
+    for (const command of commands) {
+      // --fail makes curl exit with 22 when the answer is a problem.
+      const { code, output } = await paste(command.replace('curl -sS', 'curl -sS --fail-with-body'));
+      expect({ command, code, output }).toMatchObject({ code: 0 });
+    }
+  });
+
+  test('prints the keys that open the app', async () => {
+    const url = lastWord(printed(/^ {2}function app /));
+    const activations = (key: string) => fetch(`${url}/api/activations`, { headers: { 'x-functions-key': key } });
+    expect((await activations(lastWord(printed(/^ {2}function key /)))).status).toBe(200);
+    expect((await activations(lastWord(printed(/^ {2}master key /)))).status).toBe(200);
+    expect((await activations('another')).status).toBe(401);
+  });
+
+  test(
+    'keeps what is stored, and does not run the sample again',
+    async () => {
+      program.child.kill('SIGTERM');
+      expect(await program.ended).toBe(0);
+      program = start(process.execPath, [startProgram, '--port', '0', '--data', folder]);
+      await program.line(/^Serving/);
+      expect(printed(/not run again/)).not.toBe('');
+      expect(program.lines.some((line) => / rows = /.test(line))).toBe(false);
+      const url = lastWord(printed(/^ {2}function app /));
+      const key = lastWord(printed(/^ {2}function key /));
+      const runs = await fetch(`${url}/api/activations/nasdaq-accounts/runs`, { headers: { 'x-functions-key': key } });
+      const { value } = (await runs.json()) as { value: { counts: { created: number } }[] };
+      expect(value.map((run) => run.counts.created)).toContain(5472);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe('the README', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const [commands = ''] = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1]);
+
+  test('names two commands, of which CI runs the test', () => {
+    expect(commands.trim().split('\n')).toEqual(['npm ci && npm start -- --once', 'npm ci && npm test']);
+    expect(readFileSync(join(root, '.ci/run'), 'utf8')).toMatch(/npm ci\n(.*\n)?npm test\n/);
+  });
+
+  test(
+    'shows what the first command prints',
+    async () => {
+      const [example = ''] = [...readme.matchAll(/```text\n(Dataverse Bridge on[\s\S]*?)```/g)].map(
+        (match) => match[1],
+      );
+      const { code, output } = await paste('npm start -- --once --port 0');
+      expect({ code, output }).toMatchObject({ code: 0 });
+      expect(shape(output.slice(output.indexOf('Dataverse Bridge on')))).toEqual(shape(example));
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** Lines without what differs from run to run: addresses, keys, ids, times and speeds. */
+function shape(text: string): string[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) =>
+      line
+        .replace(/[\w-]{32}(?=['\s]|$)/g, 'KEY')
+        .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'GUID')
+        .replace(/(localhost|127\.0\.0\.1):\d+/g, '$1:PORT')
+        .replace(/\/tmp\/\S+/g, 'FOLDER')
+        .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+        .replace(/ +\d+ ms/g, ' N ms')
+        .replace(/[0-9A-F]{16}…, version \w+/g, 'THUMBPRINT, version KEY')
+        .replace(/[\d,]+ rows\/s/g, 'N rows/s')
+        .replace(/in [\d.]+ s\./g, 'in N s.'),
+    );
+}
