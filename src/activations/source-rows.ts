@@ -122,7 +122,9 @@ async function loadCsv(engine: Engine, bytes: Readable): Promise<void> {
     if (!(error instanceof CsvError)) throw asMalformed('CSV', error);
     // The header is the parser's first record; a record that failed is not counted by it.
     const row = typeof error['records'] === 'number' ? error['records'] : 0;
-    throw new ActivationError('sourceMalformed', `Malformed CSV at row ${row}: ${error.message}.`, {
+    // The parser names the fault first and quotes the data behind the colon.
+    const [fault = ''] = error.message.split(':', 1);
+    throw new ActivationError('sourceMalformed', `Malformed CSV at row ${row}: ${fault}.`, {
       hint: 'Put fields that hold quotes into double quotes and double the quotes within them.',
     });
   } finally {
@@ -269,9 +271,10 @@ async function refusedAsMalformed(format: string, read: () => Promise<void>): Pr
   }
 }
 
-/** What a reader said, down to its first line: the others quote the data. */
+/** What a reader said, down to its first line, as the others quote the data, and without the temporary file's name. */
 function asMalformed(format: string, error: unknown): unknown {
   if (error instanceof ActivationError || (error instanceof Error && error.name === 'AbortError')) return error;
-  const reason = messageOf(error).split('\n', 1)[0] ?? '';
+  const [first = ''] = messageOf(error).split('\n', 1);
+  const reason = first.replace(/(["'])\/[^"']*\1/g, 'the source');
   return new ActivationError('sourceMalformed', `Malformed ${format}: ${reason}`, { cause: error });
 }

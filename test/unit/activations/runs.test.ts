@@ -1,8 +1,9 @@
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openEngine } from '../../../src/activations/engine.ts';
 import { DataverseError } from '../../../src/dataverse/errors.ts';
 import { mortalStorage } from './memory-storage.ts';
@@ -178,6 +179,7 @@ describe('a run', () => {
     const run = await world.runToEnd('companies');
     expect(run).toMatchObject({ state: 'failed', problem: { code }, calls: 0 });
     expect(run.endedAt).toBeDefined();
+    expect(run.problem?.message).not.toContain(tmpdir());
   });
 
   test('fails with one problem that names every column which the model or the table does not have', async () => {
@@ -273,6 +275,18 @@ describe('a run that Dataverse fails', () => {
     expect(world.target.rows.size).toBe(4);
   });
 
+  test('sends a row again whose update was given up, even if the source has its old values back', async () => {
+    const before = 'number,name,employees\nA,Alpha,1\n';
+    const world = await openWith(before);
+    await world.runToEnd('companies');
+    await putSource(world, 'number,name,employees\nA,Renamed,1\n');
+    world.target.beforeRow = unavailable;
+    expect(await world.runToEnd('companies')).toMatchObject({ state: 'failed', counts: { skipped: 1 } });
+    world.target.beforeRow = () => undefined;
+    await putSource(world, before);
+    expect((await world.runToEnd('companies')).counts).toMatchObject({ updated: 1, unchanged: 0 });
+  });
+
   test('ends as failed when what it is made of is gone', async () => {
     const world = await openWith('number,name,employees\nA,,\n');
     const { activations, storage } = world;
@@ -338,6 +352,29 @@ describe('runs of one activation', () => {
     expect(storage.messages).toEqual([]);
     const page = await activations.runs('companies', { pageSize: 2 });
     expect((await activations.runs('companies', { pageSize: 2, page: page.nextPage })).value).toHaveLength(1);
+  });
+
+  test('count one plan, and not another that was made slowly beside it', async () => {
+    const world = await openWith('number,name,employees\nA,Alpha,1\nB,Beta,2\n', {}, 1);
+    const { activations, storage, target } = world;
+    const { id } = await activations.start('companies', { startedBy: 'test' });
+    const { open } = target;
+    const gate = new EventEmitter();
+    const opened = once(gate, 'open');
+    target.open = async (...args) => {
+      target.open = open;
+      await opened;
+      return open(...args);
+    };
+    const slow = world.process().planRun(storage.messages[0]?.message);
+    await vi.waitFor(() => expect(target.open).toBe(open));
+    await world.settle();
+    const before = await activations.run('companies', id);
+    gate.emit('open');
+    await slow;
+    await world.settle();
+    expect(before).toMatchObject({ state: 'succeeded', counts: { created: 2 } });
+    expect(await activations.run('companies', id)).toEqual(before);
   });
 
   test('are told apart from runs and activations that do not exist', async () => {
