@@ -66,7 +66,10 @@ function upsertMultiple(work: Work, table: Table, targets: readonly JsonObject[]
     // Without an id and a key there is nothing to find: the target is created.
     const address: RowAddress = addressOf(work, table, target) ?? { kind: 'id', id: work.env.newId() };
     const before = findRow(work.env, table, address);
-    if (before !== undefined && seen.has(before)) throw duplicateTargets();
+    if (before !== undefined && seen.has(before)) {
+      const { status, code } = work.env.assumptions.duplicateTargets;
+      throw duplicateTargets(status, code);
+    }
     const { id } = upsertRow(work, table, address, (kind) => readRow(work, table, target, kind));
     seen.add(id);
   }

@@ -24,7 +24,7 @@ const PLATFORM_DEFAULTS: Readonly<Record<string, Readonly<Record<string, StoredV
 };
 
 /** Whole seconds, as the service keeps times. */
-export const nowOf = (work: Work): number => Math.floor(work.env.clock.now() / 1000) * 1000;
+const nowOf = (work: Work): number => Math.floor(work.env.clock.now() / 1000) * 1000;
 
 /** Adds to a new row what the service sets: id, owner, times, defaults and state. */
 export function fillNewRow(work: Work, table: Table, values: Values): void {

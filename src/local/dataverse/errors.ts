@@ -96,6 +96,9 @@ export const lookupWrittenDirectly = (entitySet: string) =>
     'CRM do not support direct update of Entity Reference properties, Use Navigation properties instead.',
   );
 
+export const readOnlyColumn = (table: string, column: string) =>
+  invalidArgument(`The column '${column}' of ${table} cannot be written.`);
+
 export const tooLarge = () => new WireError(413, '0x8004418a', 'Request message length is too large.');
 
 // --- query ---
@@ -243,7 +246,8 @@ export const targetWithoutType = () =>
     'An untyped value was found in the collection. Every target must have the annotation @odata.type.',
   );
 
-export const duplicateTargets = () => invalidArgument('Duplicate records were found in the request.');
+export const duplicateTargets = (status: number, code: string) =>
+  new WireError(status, code, 'Duplicate records were found in the request.');
 
 export const unknownContentId = (reference: string) =>
   new WireError(400, '0x80060888', `Content-ID Reference: '${reference}' does not exist in the batch context.`);

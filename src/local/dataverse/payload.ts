@@ -3,6 +3,7 @@ import {
   lookupWrittenDirectly,
   notEmulated,
   notPrimitive,
+  readOnlyColumn,
   undeclaredNavigation,
   unknownPropertyInBody,
 } from './errors.ts';
@@ -18,10 +19,6 @@ export interface RowChange {
   readonly values: Map<string, StoredValue>;
   /** Tables that the body's lookups point to. */
   readonly references: Set<string>;
-  /** `@odata.id` of a bulk target, as written. */
-  odataId?: string;
-  /** `@odata.type` without `#` and namespace. */
-  odataType?: string;
 }
 
 export type Operation = 'create' | 'update';
@@ -64,8 +61,10 @@ function readProperty(
   }
   const column = table.properties.get(name);
   if (column && column.kind !== 'lookup') {
-    // UNCONFIRMED: columns that cannot be written are passed over; clients send back whole rows that they have read.
-    if (!isWritable(column, operation)) return;
+    if (!isWritable(column, operation)) {
+      if (work.env.assumptions.readOnlyColumns === 'refused') throw readOnlyColumn(table.logicalName, name);
+      return;
+    }
     if (column.kind === 'unsupported' && value !== null) throw notEmulated(`Writing the column ${name}`);
     if (column.kind !== 'unsupported') change.values.set(column.logicalName, readValue(table, column, value));
     return;
@@ -90,10 +89,6 @@ function readAnnotation(
   value: unknown,
   operation: Operation,
 ): void {
-  if (name === '@odata.id' && typeof value === 'string') change.odataId = value;
-  if (name === '@odata.type' && typeof value === 'string') {
-    change.odataType = value.replace(/^#/, '').replace(/^(?:Microsoft\.Dynamics\.CRM|mscrm)\./, '');
-  }
   if (!name.endsWith(BIND)) return;
   const property = name.slice(0, at);
   const navigation = table.navigations.get(property);

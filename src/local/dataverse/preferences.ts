@@ -11,6 +11,9 @@ export interface Preferences {
   readonly annotations: string | undefined;
 }
 
+/** Preferences without a value. */
+const SWITCHES: ReadonlySet<string> = new Set(['odata.track-changes', 'odata.continue-on-error']);
+
 /** Parses `Prefer`: parts separated by `,` or `;`, several headers joined by `,`; the annotation list may be unquoted. */
 export function parsePreferences(header: string | undefined): Preferences {
   const parts = new Map<string, string>();
@@ -25,8 +28,8 @@ export function parsePreferences(header: string | undefined): Preferences {
             .slice(equals + 1)
             .trim()
             .replace(/^"(.*)"$/s, '$1');
-    // The rest of an unquoted annotation list: names have dots and no equals sign.
-    if (last === 'odata.include-annotations' && equals < 0 && !name.startsWith('odata.') && name.includes('.')) {
+    // The rest of an unquoted annotation list.
+    if (last === 'odata.include-annotations' && equals < 0 && name.includes('.') && !SWITCHES.has(name)) {
       parts.set(last, `${parts.get(last)},${part.trim()}`);
       continue;
     }

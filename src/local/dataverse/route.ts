@@ -48,7 +48,7 @@ export function readOperation(request: ApiRequest): Operation {
 }
 
 /** Runs `work` with the parsers' refusals turned into the service's answers. */
-export function wireErrors<Result>(work: () => Result): Result {
+function wireErrors<Result>(work: () => Result): Result {
   try {
     return work();
   } catch (error) {

@@ -15,7 +15,7 @@ import { writeValue } from './values.ts';
 import type { Work } from './work.ts';
 
 /** A segment that is a name. */
-export type NameSegment = Extract<PathSegment, { kind: 'name' }>;
+type NameSegment = Extract<PathSegment, { kind: 'name' }>;
 
 /** Answers an operation on a table's rows; `facts` receives what it turned out to be. */
 export function routeRows(work: Work, operation: Operation, table: Table, facts: OperationFacts): Reply {

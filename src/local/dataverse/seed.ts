@@ -58,7 +58,7 @@ export function seed(
   });
 }
 
-export const roleId = (name: string): string => derivedGuid(`role/${name}`);
+const roleId = (name: string): string => derivedGuid(`role/${name}`);
 
 type Values = Readonly<Record<string, StoredValue>>;
 type WriteRow = (table: string, values: Values) => void;

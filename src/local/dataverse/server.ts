@@ -27,7 +27,7 @@ import {
 import { ADMINISTRATOR_ID, type ApplicationUser, seed } from './seed.ts';
 import { openSteps } from './steps.ts';
 import { derivedGuid, openStore } from './store.ts';
-import type { Environment, Organization } from './work.ts';
+import type { Assumptions, Environment, Organization } from './work.ts';
 
 export interface DataverseOptions {
   /** 0 (the default) takes any free one. */
@@ -47,6 +47,8 @@ export interface DataverseOptions {
   pageSizeMax?: number;
   /** How long an alternate key's index stays Pending and then InProgress, in milliseconds each (default 100). */
   keyStepMs?: number;
+  /** Where the service's behaviour is not confirmed; see the README of this folder. */
+  assumptions?: Partial<Assumptions>;
   /** The header `x-ms-dop-hint`; default 5. */
   dopHint?: number;
   /** Largest request body in bytes; default 128 MB. */
@@ -139,7 +141,6 @@ function openEmulator(options: DataverseOptions): Emulator {
   seed(store, catalog, organization, options.users ?? [], options.roles ?? {}, clock.now());
   const keys = openKeys({ store, clock, newId, tableOf: catalog.table, stepMs: options.keyStepMs ?? 100 });
   const queue = createEventQueue({ organization, transport: options.transport ?? fetchTransport, clock, newId });
-  const origin = () => emulator.origin;
   const env: Environment = {
     catalog,
     store,
@@ -150,7 +151,11 @@ function openEmulator(options: DataverseOptions): Emulator {
     clock,
     newId,
     pageSizeMax: options.pageSizeMax ?? 5000,
-    origin,
+    assumptions: {
+      duplicateTargets: { status: 400, code: '0x80040203' },
+      readOnlyColumns: 'ignored',
+      ...options.assumptions,
+    },
   };
   const administrator: Caller = {
     userId: ADMINISTRATOR_ID,
@@ -164,7 +169,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     store,
     roles: options.roles ?? {},
     clock,
-    origin,
+    origin: () => emulator.origin,
     administrator,
   });
   const emulator: Emulator = {

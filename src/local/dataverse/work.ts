@@ -14,6 +14,14 @@ export interface Organization extends OrganizationFacts {
   readonly version: string;
 }
 
+/** How the service is taken to behave where no source confirms it. */
+export interface Assumptions {
+  /** The answer to an UpsertMultiple in which two targets name one row. */
+  readonly duplicateTargets: { readonly status: number; readonly code: string };
+  /** What becomes of a column in a body that cannot be written. */
+  readonly readOnlyColumns: 'ignored' | 'refused';
+}
+
 /** What every request works on. */
 export interface Environment {
   readonly catalog: Catalog;
@@ -26,8 +34,7 @@ export interface Environment {
   readonly newId: NewId;
   /** Most rows of one page. */
   readonly pageSizeMax: number;
-  /** `https://localhost:1234`, without a slash. */
-  origin(): string;
+  readonly assumptions: Assumptions;
 }
 
 /** A row that another request, or another operation of the change set, names. */

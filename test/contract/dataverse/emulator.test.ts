@@ -168,3 +168,14 @@ test('hostile input is answered, never a crash or a stack trace', async () => {
   }
   expect((await call('GET', 'accounts/$count')).text).toBe('0');
 });
+
+test('what no source confirms can be set otherwise', async () => {
+  const { call } = await openEnvironment({
+    assumptions: { readOnlyColumns: 'refused', duplicateTargets: { status: 412, code: '0x80040237' } },
+  });
+  const readOnly = await call('POST', 'accounts', { createdon: '2001-01-01T00:00:00Z' });
+  expect(readOnly.json.error.message).toBe("The column 'createdon' of account cannot be written.");
+  const target = { '@odata.type': 'Microsoft.Dynamics.CRM.account', accountid: '44444444-4444-4444-8444-444444444444' };
+  const twice = await call('POST', 'accounts/Microsoft.Dynamics.CRM.UpsertMultiple', { Targets: [target, target] });
+  expect([twice.status, twice.json.error.code]).toEqual([412, '0x80040237']);
+});
