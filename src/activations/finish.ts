@@ -63,7 +63,9 @@ export async function mergeLedger(
   }
   await requireExact(engine, record.run.input);
   if (counts.rejected > 0) await ledger.writeRejected(signal);
-  await loadSnapshot(engine, blobs, plan.snapshot, signal);
+  if (!(await loadSnapshot(engine, blobs, plan.snapshot, signal))) {
+    throw new ActivationError('ledgerIncomplete', 'The snapshot that the plan compared with is gone.');
+  }
   await loadPlanned(engine, blobs, plan.folder, signal);
   await writeSnapshot(engine, blobs, snapshot, signal);
   const problem = problems[0] && givenUp(problems[0], problems.length, plan.chunks);

@@ -101,7 +101,11 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
       signal,
     );
 
-  const end = async (record: RunRecord, change: (now: RunRecord) => RunRecord, signal?: AbortSignal): Promise<void> => {
+  const end = async (
+    record: RunRecord,
+    change: (now: RunRecord) => RunRecord,
+    signal?: AbortSignal,
+  ): Promise<RunRecord> => {
     const { activation, id } = record.run;
     const after = await runs.change(
       activation,
@@ -110,9 +114,11 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
       signal,
     );
     await advance(after, signal);
+    return after;
   };
-  const fail = (record: RunRecord, problem: RunProblem, signal?: AbortSignal): Promise<void> =>
-    end(record, (now) => ended(now, isoTime(clock.now()), { problem }), signal);
+  const fail = async (record: RunRecord, problem: RunProblem, signal?: AbortSignal): Promise<void> => {
+    await end(record, (now) => ended(now, isoTime(clock.now()), { problem }), signal);
+  };
 
   const plan = async (record: RunRecord, signal?: AbortSignal): Promise<void> => {
     const { activation, id } = record.run;
@@ -156,12 +162,13 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
 
   const finish = async (record: RunRecord, signal?: AbortSignal): Promise<void> => {
     const { activation, id } = record.run;
-    const snapshot = snapshotPath(activation, id);
+    const snapshot = snapshotPath(activation, id, tools.newId());
     const ledger = openLedger(blobs, record.plan?.folder ?? '');
     const merged = await withEngine(tools, signal, (engine) =>
       mergeLedger(record, snapshot, { engine, blobs, ledger, signal }),
     );
-    await end(record, (now) => ({ ...ended(now, isoTime(clock.now()), merged), snapshot }), signal);
+    const after = await end(record, (now) => ({ ...ended(now, isoTime(clock.now()), merged), snapshot }), signal);
+    if (after.snapshot !== snapshot) await blobs.remove(snapshot, {}, signal);
   };
 
   const settleChunk = async (
@@ -262,7 +269,9 @@ async function planInto(
   const table = await target.table(definition.table, tableNeeds(definition), signal);
   const scope = snapshotScope(definition);
   const { snapshot: known } = await states.get(activation, signal);
-  const snapshot = known?.scope === scope ? known.path : undefined;
+  // A snapshot that is gone costs this run its incremental start and nothing else: rows are written by key.
+  const isKnown = known?.scope === scope && (await storage.blobs(CONTAINER).exists(known.path, signal));
+  const snapshot = isKnown ? known.path : undefined;
   const source: SourceBlob = record.input
     ? { container: CONTAINER, ...record.input }
     : await findSource(storage, definition.source, signal);

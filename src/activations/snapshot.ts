@@ -8,24 +8,26 @@ import { type Engine, sqlText } from './engine.ts';
  */
 const COLUMNS = 'key_text varchar, key varchar, hash varchar, id varchar, absent boolean';
 
-export const snapshotPath = (activation: string, run: string): string => `snapshots/${activation}/${run}.parquet`;
+/** Two workers that finish one run write two blobs, so that neither can spoil the other's; `attempt` tells them apart. */
+export const snapshotPath = (activation: string, run: string, attempt: string): string =>
+  `snapshots/${activation}/${run}-${attempt}.parquet`;
 export const planRowsPath = (folder: string): string => `${folder}/plan.parquet`;
 
-/** Reads a snapshot into `bridge.snapshot`; without a path an empty one. */
+/** Reads a snapshot into `bridge.snapshot`; without a path an empty one. False where the blob is gone. */
 export async function loadSnapshot(
   engine: Engine,
   blobs: BlobStore,
   path: string | undefined,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   await engine.run(`create table bridge.snapshot (${COLUMNS})`);
-  if (path === undefined) return;
+  if (path === undefined) return true;
   const file = join(engine.folder, 'snapshot.parquet');
-  // A snapshot that is gone costs the next run its incremental start and nothing else: rows are written by key.
-  if (!(await blobs.download(path, file, signal))) return;
+  if (!(await blobs.download(path, file, signal))) return false;
   await engine.run(
     `insert into bridge.snapshot select key_text, key, hash, id, absent from read_parquet(${sqlText(file)})`,
   );
+  return true;
 }
 
 /**

@@ -70,8 +70,8 @@ export function createTurns(tools: {
       return false;
     }
     const [oldest] = await runs.queued(activation, signal);
-    if (activeRun === undefined && oldest && oldest.run.id !== id) {
-      await wake(activation, oldest.run.id, signal);
+    if (activeRun === undefined && oldest?.run.id !== id) {
+      if (oldest) await wake(activation, oldest.run.id, signal);
       return false;
     }
     const state = await states.change(

@@ -105,6 +105,15 @@ describe('a run', () => {
     expect((await world.runToEnd('companies')).counts).toMatchObject({ updated: 1 });
   });
 
+  test('sends everything by key again when the snapshot is gone', async () => {
+    const world = await openWith('number,name,employees\nA,Alpha,1\n');
+    await world.runToEnd('companies');
+    const blobs = world.storage.blobs('activations');
+    for await (const { path } of blobs.list('snapshots/')) await blobs.remove(path);
+    expect(await world.runToEnd('companies')).toMatchObject({ state: 'succeeded', counts: { updated: 1 } });
+    expect((await world.runToEnd('companies')).counts).toMatchObject({ unchanged: 1 });
+  });
+
   test('leaves empty values alone or clears them, as the definition says', async () => {
     const source = 'number,name,employees\nA,,\n';
     const ignoring = await openWith(source);
