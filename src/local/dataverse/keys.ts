@@ -93,8 +93,8 @@ export function openKeys({ store, clock, newId, tableOf, stepMs }: KeyOptions): 
   const start = ({ id }: AlternateKey) => {
     // A job that is stopped with the emulator goes on at the next start.
     const job = build(id)
-      .catch((error: unknown) => {
-        if (!stopped.signal.aborted) throw error;
+      .catch(() => {
+        if (!stopped.signal.aborted) setStatus(id, 'Failed');
       })
       .finally(() => jobs.delete(job));
     jobs.add(job);

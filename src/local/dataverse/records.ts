@@ -17,6 +17,7 @@ import { etagOf, existingRow, findRow, type RowAddress, readStored } from './ref
 import type { Depth, Right } from './security.ts';
 import { checkRegistration, STEP_TABLES } from './steps.ts';
 import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn, UniqueViolation } from './store.ts';
+import { readValue } from './values.ts';
 import type { Work } from './work.ts';
 
 /** What `If-Match` and `If-None-Match` ask for. */
@@ -120,7 +121,9 @@ export function upsertRow(
     for (const { column, value } of address.columns) {
       // The body wins over the URL, even where they differ.
       if (change.values.has(column.logicalName)) continue;
-      change.values.set(column.logicalName, value);
+      // Times of a URL are in their stored form already; the rest has to pass as if it stood in the body.
+      const isTime = column.kind === 'datetime' || column.kind === 'dateonly';
+      change.values.set(column.logicalName, isTime ? value : readValue(table, column, value));
       if (hasTypeColumn(column)) change.values.set(typeColumn(column.logicalName), column.targets[0] ?? null);
     }
   }

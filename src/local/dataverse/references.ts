@@ -47,7 +47,10 @@ export function rowAddress(env: Environment, table: Table, predicate: Predicate)
       const column = table.properties.get(name);
       const literal = predicate.values.get(name);
       if (!column || !literal) throw keyNotDefined(table.logicalName);
-      return { column, value: literalValue(column, literal) };
+      const value = literalValue(column, literal);
+      // Rows without a value in a key column cannot be addressed by that key.
+      if (value === null) throw keyNotDefined(table.logicalName);
+      return { column, value };
     }),
   };
 }

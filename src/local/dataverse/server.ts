@@ -256,7 +256,8 @@ async function serveApi(
     signedIn: (caller) => {
       userId = caller.userId;
     },
-    noteOperation: (one, of, status) => log(status, of, { method: one.method, path: `${one.path}?${one.rawQuery}` }),
+    noteOperation: (one, of, status) =>
+      log(status, of, { method: one.method, path: one.rawQuery === '' ? one.path : `${one.path}?${one.rawQuery}` }),
   });
   if (action && 'reset' in action) {
     log(0, facts);

@@ -414,6 +414,17 @@ describe('alternate keys in URLs', () => {
     expect((await call('GET', "accounts(accountnumber='B-1')?$select=name")).json.name).toBe('b');
   });
 
+  test('are checked like the columns of a body', async () => {
+    const environment = await openEnvironment();
+    const { call } = environment;
+    await defineKey(environment, 'account', ['accountnumber']);
+    const tooLong = await call('PATCH', `accounts(accountnumber='${'x'.repeat(21)}')`, { name: 'a' });
+    expect(tooLong.json.error.code).toBe('0x80044331');
+    expect((await call('PATCH', 'accounts(accountnumber=null)', { name: 'a' })).status).toBe(400);
+    expect((await call('PATCH', 'accounts(accountnumber=5)', { name: 'a' })).status).toBe(400);
+    expect((await call('GET', 'accounts/$count')).text).toBe('0');
+  });
+
   test('must name all columns of a defined key', async () => {
     const environment = await openEnvironment();
     const { call } = environment;
