@@ -121,7 +121,7 @@ describe('the README', () => {
 
   test('names two commands, of which CI runs the test', () => {
     expect(commands.trim().split('\n')).toEqual(['npm ci && npm start -- --once', 'npm ci && npm test']);
-    expect(readFileSync(join(root, '.ci/run'), 'utf8')).toMatch(/npm ci\n(.*\n)?npm test\n/);
+    expect(readFileSync(join(root, '.ci/run'), 'utf8')).toContain('\nnpm ci && npm test\n');
   });
 
   test(
