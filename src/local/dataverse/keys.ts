@@ -21,7 +21,6 @@ export interface AlternateKey {
 
 export interface Keys {
   of(table: string): readonly AlternateKey[];
-  byId(id: string): AlternateKey | undefined;
   /** The key whose unique index SQLite complained about. */
   byIndex(index: string): AlternateKey | undefined;
   /** Defines a key and starts the job that builds its index. Throws WireError. */
@@ -102,7 +101,6 @@ export function openKeys({ store, clock, newId, tableOf, stepMs }: KeyOptions): 
 
   return {
     of: (table) => all().get(table) ?? [],
-    byId: (id) => find((key) => key.id === id.toLowerCase()),
     // SQLite names the index where it holds an expression, else its columns.
     byIndex: (index) =>
       find((key) => [indexName(key.id), key.columns.map((name) => `${key.table}.${name}`).join(', ')].includes(index)),

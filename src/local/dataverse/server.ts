@@ -222,6 +222,7 @@ async function serveApi(
   const request = await apiRequest(emulator, incoming, url);
   const facts = request.path === undefined ? { message: 'Unknown' } : factsOf(env, { ...request, path: request.path });
   const requestId = env.newId();
+  const clientRequestId = request.headers.get('x-ms-client-request-id');
   let userId: string | undefined;
   const log = (status: number, of: OperationFacts, inBatch?: { method: string; path: string }) =>
     emulator.calls.add({
@@ -233,7 +234,7 @@ async function serveApi(
       status,
       time: isoTime(env.clock.now()),
       ...(userId === undefined ? {} : { userId }),
-      ...optional('clientRequestId', request.headers.get('x-ms-client-request-id')),
+      ...(clientRequestId === undefined ? {} : { clientRequestId }),
       inBatch: inBatch !== undefined,
     });
 
@@ -394,6 +395,3 @@ async function readBody(incoming: IncomingMessage, max: number): Promise<Buffer>
   if (length > max) throw tooLarge();
   return Buffer.concat(chunks);
 }
-
-const optional = <Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> =>
-  value === undefined ? {} : ({ [name]: value } as Record<Name, string>);
