@@ -19,7 +19,7 @@ export interface DataverseRequest {
   readonly repeatable?: boolean;
   /** Aborts waits and the request itself. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds since 1970 after which no wait may end; a longer wait gives up at once. */
+  /** Milliseconds since 1970 after which neither a wait nor an answer may end; a longer wait gives up at once. */
   readonly deadline?: number | undefined;
   /** Counts what this request cost. */
   readonly meter?: CallMeter | undefined;
@@ -191,7 +191,7 @@ function authentication({ tokens }: ClientOptions): Policy {
   };
 }
 
-function correlatedTransport({ apiUrl, transport, newId }: ClientOptions): Send {
+function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions): Send {
   const root = new URL(apiUrl);
   return (request) =>
     transport({
@@ -205,6 +205,7 @@ function correlatedTransport({ apiUrl, transport, newId }: ClientOptions): Send 
       },
       body: request.body,
       signal: request.signal,
+      ...(request.deadline !== undefined && { timeoutMs: request.deadline - clock.now() }),
     });
 }
 

@@ -6,6 +6,8 @@ export interface TransportRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Buffer | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** How long to wait for the answer's headers, and between parts of its body; a default otherwise. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface TransportResponse {
@@ -30,17 +32,18 @@ export function poolTransport(origin: string, connections: number): { transport:
   const pool = new Pool(origin, {
     connections,
     connect: { timeout: 10_000 },
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
     maxResponseSize: LONGEST_BODY_BYTES,
   });
   return {
-    async transport({ method, url, headers, body, signal }) {
+    async transport({ method, url, headers, body, signal, timeoutMs = ANSWER_TIMEOUT_MS }) {
+      const timeout = Math.max(1, Math.min(timeoutMs, ANSWER_TIMEOUT_MS));
       const response = await pool.request({
         method: method as 'GET',
         path: url.pathname + url.search,
         headers: { ...headers },
         body: body ?? null,
+        headersTimeout: timeout,
+        bodyTimeout: timeout,
         ...(signal && { signal }),
       });
       return {
