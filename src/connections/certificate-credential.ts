@@ -10,8 +10,8 @@ import type { Vault } from './vault.ts';
 
 /** The certificate of a connection, kept for a while, and the tokens that it buys. */
 export interface CertificateCredential {
-  /** Throws ConnectionError `vault…` or `certificate…`. */
-  certificate(signal?: AbortSignal): Promise<AppCertificate>;
+  /** The one in use, or with `fresh` the one that the vault has now. Throws ConnectionError `vault…` or `certificate…`. */
+  certificate(options?: { fresh?: boolean; signal?: AbortSignal | undefined }): Promise<AppCertificate>;
   /** Asks Entra for a token. Throws ConnectionError. */
   fetchToken(): Promise<Token>;
 }
@@ -29,8 +29,11 @@ export function createCertificateCredential(
   let held: { readonly certificate: AppCertificate; readonly until: number } | undefined;
   let application: { readonly version: string; readonly client: ConfidentialClientApplication } | undefined;
 
-  const certificate = async (signal?: AbortSignal): Promise<AppCertificate> => {
-    if (!held || clock.now() >= held.until) {
+  const isUsable = (now: number): boolean =>
+    held !== undefined && now < held.until && now < held.certificate.validTo.getTime();
+
+  const certificate: CertificateCredential['certificate'] = async ({ fresh = false, signal } = {}) => {
+    if (!held || fresh || !isUsable(clock.now())) {
       try {
         const secret = await vault.latest(settings.certificateName, signal);
         held = { certificate: await readCertificate(secret), until: clock.now() + LIFETIME_MS };

@@ -39,6 +39,9 @@ const NAME = /^[A-Za-z][A-Za-z0-9_]{0,127}$/;
 /** A definition that lacked something is read anew this often at most: a caller's mistake must not become a flood of reads. */
 const ANEW_MS = 2_000;
 
+/** A read that would have to wait longer than this for service protection limits fails, while its callers still listen. */
+const LONGEST_READ_MS = 60_000;
+
 export function createMetadata(options: MetadataOptions): Metadata {
   const { clock, allowedTables, lifetimeMs = 5 * 60_000 } = options;
   const cache = new Map<string, { readonly table: Promise<Table>; readonly readAt: number }>();
@@ -46,7 +49,7 @@ export function createMetadata(options: MetadataOptions): Metadata {
 
   /** Shared by all callers, so no caller's signal may abort it. */
   const read = (name: string): Promise<Table> => {
-    const entry = { table: readTable(options, name), readAt: clock.now() };
+    const entry = { table: readTable(within(options), name), readAt: clock.now() };
     cache.set(name, entry);
     entry.table.catch(() => cache.delete(name));
     return entry.table;
@@ -76,6 +79,12 @@ export function createMetadata(options: MetadataOptions): Metadata {
       return table;
     },
   };
+}
+
+/** The same, through a client that waits no longer than one read may take in all. */
+function within(options: MetadataOptions): MetadataOptions {
+  const deadline = options.clock.now() + LONGEST_READ_MS;
+  return { ...options, client: { send: (request) => options.client.send({ ...request, deadline }) } };
 }
 
 const lacks = (table: Table, { columns = [], keyColumns = [] }: TableNeeds): boolean =>

@@ -114,6 +114,14 @@ function numberValue(column: Column, value: unknown, form: RegExp, wanted: strin
   const number = typeof value === 'string' && form.test(value.trim()) ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isFinite(number)) return wrongType(column, wanted);
   if (wanted === 'a whole number' && !Number.isInteger(number)) return wrongType(column, wanted);
+  if (wanted === 'a whole number' && !Number.isSafeInteger(number)) {
+    return refusal(
+      column,
+      'outOfRange',
+      `The number for '${column.logicalName}' is too large to be carried exactly.`,
+      `Largest is ${Number.MAX_SAFE_INTEGER}.`,
+    );
+  }
   const { minValue, maxValue } = column;
   if ((minValue !== undefined && number < minValue) || (maxValue !== undefined && number > maxValue)) {
     return refusal(
@@ -127,7 +135,7 @@ function numberValue(column: Column, value: unknown, form: RegExp, wanted: strin
 
 function booleanValue(column: Column, value: unknown): Converted {
   if (typeof value === 'boolean') return { value };
-  const text = String(value).trim().toLowerCase();
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value).trim().toLowerCase() : '';
   if (text === 'true' || text === '1') return { value: true };
   if (text === 'false' || text === '0') return { value: false };
   return wrongType(column, 'true or false');
@@ -167,6 +175,7 @@ function choiceValue(column: Column, value: unknown): Converted {
 
 function choicesValue(column: Column, value: unknown): Converted {
   const parts: unknown[] = Array.isArray(value) ? value : String(value).split(',');
+  if (parts.length === 0) return { value: null };
   const numbers = parts.map(choiceNumber);
   const wrong = numbers.findIndex((number) => number === undefined || !(column.options?.has(number) ?? true));
   return wrong < 0 ? { value: numbers.join(',') } : unknownChoice(column, parts[wrong]);

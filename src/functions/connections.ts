@@ -10,9 +10,10 @@ export function connectionRoutes(services: Services): readonly Route[] {
       methods: ['POST'],
       route: 'connections/{connection}/test',
       access: 'use',
-      async handler({ path, deadline }) {
-        const signal = AbortSignal.timeout(Math.max(1, deadline - services.clock.now()));
-        return json(await testConnection(services.connections, path['connection'] ?? '', services.clock, signal));
+      async handler({ path, deadline, log }) {
+        const { connections, clock } = services;
+        const signal = AbortSignal.timeout(Math.max(1, deadline - clock.now()));
+        return json(await testConnection(connections, path['connection'] ?? '', { clock, signal, log }));
       },
     },
   ];
@@ -25,9 +26,13 @@ export function registerConnectionHealth(services: Services): void {
   app.timer('connectionHealth', {
     schedule: '0 */15 * * * *',
     handler: async (_timer, context) => {
-      const { settings, connections, clock } = services;
+      const { settings, connections, clock, log } = services;
       for (const name of [...settings.connections.keys(), ...settings.connectionFaults.keys()]) {
-        const test = await testConnection(connections, name, clock, AbortSignal.timeout(LONGEST_TEST_MS));
+        const test = await testConnection(connections, name, {
+          clock,
+          log,
+          signal: AbortSignal.timeout(LONGEST_TEST_MS),
+        });
         const failed = test.stages.find((stage) => stage.status === 'failed');
         if (failed)
           context.error(`connection ${name} failed at ${failed.name}: ${failed.detail} ${failed.hint ?? ''}`.trim());

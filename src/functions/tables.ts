@@ -51,8 +51,10 @@ async function upsert({ connections, clock }: Services, call: Call): Promise<Htt
     .map((name) => name.trim());
   const needs = { columns: input.columns ?? [], keyColumns: named ?? [] };
   const table = await connection.metadata.table(call.path['table'] ?? '', needs);
-  const strategy = keyStrategy(table, knownColumns(table, named ?? [table.primaryId]));
+  const keyColumns = knownColumns(table, named ?? [table.primaryId]);
+  const strategy = keyStrategy(table, keyColumns);
   assertColumns(table, input);
+  assertKeyColumns(keyColumns, input);
   const job: Upsert = { table, strategy, mode, clock, deadline: call.deadline, incomplete: false };
   const meter = newMeter();
   const outcomes = writeRows(
@@ -102,6 +104,16 @@ function assertColumns(table: Table, { columns = [] }: InputRows): void {
       errors: unknown.map(({ column = '', code, message }) => ({ path: column, code, message })),
     },
   );
+}
+
+function assertKeyColumns(keyColumns: readonly string[], { columns }: InputRows): void {
+  const missing = keyColumns.filter((name) => columns && !columns.includes(name));
+  if (missing.length === 0) return;
+  const message = `The header lacks the key ${missing.length > 1 ? 'columns' : 'column'} ${missing.join(', ')}.`;
+  throw new RequestError(400, 'keyColumnMissing', message, {
+    hint: 'Add what is missing, or name other columns with keyColumns.',
+    errors: missing.map((path) => ({ path, code: 'keyColumnMissing', message })),
+  });
 }
 
 /** Turns input rows into rows to write, or into the outcome of one that cannot be written. */

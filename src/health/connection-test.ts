@@ -1,7 +1,8 @@
 import { SettingsError } from '../config/settings.ts';
 import type { Connection, Connections } from '../connections/connections.ts';
 import type { Clock } from '../shared/clock.ts';
-import { BridgeError } from '../shared/errors.ts';
+import { BridgeError, messageOf } from '../shared/errors.ts';
+import type { Log } from '../telemetry/log.ts';
 
 export type StageName = 'settings' | 'vault' | 'credential' | 'token' | 'user' | 'privileges';
 
@@ -40,8 +41,7 @@ const checks: readonly (readonly [StageName, Check])[] = [
 export async function testConnection(
   connections: Connections,
   name: string,
-  clock: Clock,
-  signal: AbortSignal,
+  { clock, signal, log }: { clock: Clock; signal: AbortSignal; log: Log },
 ): Promise<ConnectionTest> {
   const stages: Stage[] = [];
   let connection: Connection | undefined;
@@ -68,6 +68,8 @@ export async function testConnection(
     } catch (error) {
       if (error instanceof SettingsError && error.code === 'connectionUnknown') throw error;
       failed = stageName;
+      if (!(error instanceof BridgeError) && !signal.aborted)
+        log('connection test failed unforeseen', { connection: name, stage: stageName, reason: messageOf(error) });
       stages.push({ name: stageName, status: 'failed', ms: ms(), ...failureOf(error, signal) });
     }
   };
@@ -104,7 +106,7 @@ async function checkVault({ vault, settings }: Connection, signal: AbortSignal):
 }
 
 async function checkCredential({ credential }: Connection, signal: AbortSignal): Promise<string> {
-  const certificate = await credential.certificate(signal);
+  const certificate = await credential.certificate({ fresh: true, signal });
   return `Certificate ${certificate.thumbprintSha256.slice(0, 16)}…, version ${certificate.version}, valid until ${certificate.validTo.toISOString()}.`;
 }
 

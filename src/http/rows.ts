@@ -43,8 +43,9 @@ const LONGEST_ROW_BYTES = 1024 * 1024;
  * Throws RequestError for what is wrong before the first row.
  */
 export async function readRows(contentType: string | null, body: AsyncIterable<Uint8Array>): Promise<InputRows> {
-  const [type = ''] = (contentType ?? '').toLowerCase().split(';');
-  const chunks = await nonEmpty(body);
+  const [type = '', ...parameters] = (contentType ?? '').toLowerCase().split(';');
+  assertUtf8(parameters);
+  const chunks = withoutMark(await nonEmpty(body));
   switch (type.trim()) {
     case 'text/csv':
       return csvRows(chunks);
@@ -65,24 +66,91 @@ export async function readRows(contentType: string | null, body: AsyncIterable<U
   }
 }
 
+/** Text in another encoding may be valid UTF-8 by chance, so what the caller says about it counts. */
+function assertUtf8(parameters: readonly string[]): void {
+  const charset = parameters.map((each) => each.match(/^\s*charset\s*=\s*"?([^"\s]*)/)?.[1]).find((each) => each);
+  if (charset === undefined || charset === 'utf-8' || charset === 'utf8' || charset === 'us-ascii') return;
+  throw new RequestError(415, 'contentTypeUnknown', `Rows cannot be read from text in ${charset.slice(0, 40)}.`, {
+    hint: 'Send UTF-8.',
+  });
+}
+
 async function nonEmpty(body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   const iterator = body[Symbol.asyncIterator]();
-  const first = await iterator.next();
+  let first = await iterator.next();
+  while (!first.done && first.value.length === 0) first = await iterator.next();
   if (first.done)
     throw new RequestError(400, 'bodyEmpty', 'The request has no body.', {
       hint: 'Send rows as CSV, NDJSON or a JSON array.',
     });
+  const { value } = first;
   return (async function* () {
-    yield first.value;
+    yield value;
     yield* { [Symbol.asyncIterator]: () => iterator };
   })();
 }
 
-const decodeStrictly = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** Drops the byte order mark that spreadsheets put in front; the CSV parser's own way to do so makes text of all fields. */
+async function* withoutMark(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (!head) yield chunk;
+    else {
+      head = Buffer.concat([head, chunk]);
+      if (head.length < MARK.length && MARK.subarray(0, head.length).equals(head)) continue;
+      yield head.subarray(0, MARK.length).equals(MARK) ? head.subarray(MARK.length) : head;
+      head = undefined;
+    }
+  }
+  if (head) yield head;
+}
+
+/** A broken body as the answer to the whole request, while nothing of it has been taken. */
+async function beforeAnyRow<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BodyBrokenError)) throw error;
+    const status = error.code === 'bodyTooLarge' ? 413 : 400;
+    throw new RequestError(status, error.code, error.message, {
+      cause: error,
+      hint: 'Correct the body; nothing was taken.',
+    });
+  }
+}
+
+/** Tells a failure of the body itself by the row that was reached. */
+async function* intact(chunks: AsyncIterable<Uint8Array>, index: () => number): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks;
+  } catch (cause) {
+    if (cause instanceof RequestError && cause.code === 'bodyTooLarge')
+      throw new BodyBrokenError('bodyTooLarge', index(), cause.message, cause);
+    throw new BodyBrokenError('bodyCutOff', index(), `The body broke off at row ${index()}.`, cause);
+  }
+}
+
+/** `why` is ours: a parser's own text quotes the body. */
+const malformed = (form: 'Csv' | 'Json', index: number, why: string, cause?: unknown): BodyBrokenError =>
+  new BodyBrokenError(
+    `malformed${form}`,
+    index,
+    `The body is no ${form.toUpperCase()} from row ${index} on: ${why}.`,
+    cause,
+  );
+
+const tooLong = (form: 'Csv' | 'Json', index: number): BodyBrokenError =>
+  malformed(form, index, `a row is longer than ${LONGEST_ROW_BYTES} bytes`);
+
+// The mark at the start of the body is gone already; elsewhere it belongs to the value.
+const decodeStrictly = (bytes: Uint8Array): string =>
+  new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
 
 async function csvRows(chunks: AsyncIterable<Uint8Array>): Promise<InputRows> {
   const records = csvRecords(chunks);
-  const first = await records.next();
+  const first = await beforeAnyRow(() => records.next());
   const header = first.done ? [] : first.value;
   let columns: string[];
   try {
@@ -98,33 +166,50 @@ async function csvRows(chunks: AsyncIterable<Uint8Array>): Promise<InputRows> {
   return { format: 'csv', columns, rows: csvDataRows(columns, records) };
 }
 
-/** Records as fields of raw bytes, so that invalid UTF-8 is found where it is. */
+/**
+ * Records as fields of raw bytes, so that invalid UTF-8 is found where it is. The parser hands them over one by one and
+ * not as a stream, which would drop those in front of a fault.
+ */
 async function* csvRecords(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array[]> {
+  const found: Uint8Array[][] = [];
   const parser = parseCsv({
     encoding: null,
-    bom: true,
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: LONGEST_ROW_BYTES,
+    on_record(record: unknown) {
+      // The types of the parser do not know what `encoding: null` does.
+      found.push(record as Uint8Array[]);
+      return null;
+    },
   });
-  const feed = async (): Promise<void> => {
-    for await (const chunk of chunks) {
-      if (!parser.write(Buffer.from(chunk)) && !parser.destroyed)
-        await new Promise((resolve) => parser.once('drain', resolve).once('close', resolve));
-      if (parser.destroyed) return;
+  // Told by the callbacks, too.
+  parser.on('error', () => {});
+  const step = (act: (done: (error?: Error | null) => void) => void): Promise<Error | undefined> =>
+    new Promise((resolve) => act((error) => resolve(error ?? undefined)));
+  let taken = 0;
+  // The header is no row.
+  const index = (): number => Math.max(0, taken - 1);
+  const records = function* (): Generator<Uint8Array[]> {
+    for (const record of found.splice(0)) {
+      yield record;
+      taken += 1;
     }
-    parser.end();
   };
-  feed().catch((error: unknown) => parser.destroy(error instanceof Error ? error : new Error(messageOf(error))));
-  let index = -1;
-  try {
-    for await (const record of parser) {
-      yield record as Uint8Array[];
-      index += 1;
-    }
-  } catch (error) {
-    throw broken(error, 'malformedCsv', index < 0 ? 0 : index);
+  for await (const chunk of intact(chunks, index)) {
+    const fault = await step((done) => parser.write(Buffer.from(chunk), done));
+    yield* records();
+    if (fault) throw csvFault(fault, index());
   }
+  const fault = await step((done) => parser.end(done));
+  yield* records();
+  if (fault) throw csvFault(fault, index());
+}
+
+function csvFault(fault: Error, index: number): BodyBrokenError {
+  const code = 'code' in fault ? String(fault.code) : '';
+  if (code === 'CSV_MAX_RECORD_SIZE') return tooLong('Csv', index);
+  return malformed('Csv', index, code.replace(/^CSV_/, '').replaceAll('_', ' ').toLowerCase(), fault);
 }
 
 async function* csvDataRows(
@@ -175,27 +260,17 @@ async function* ndjsonRows(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<In
 async function* lines(chunks: AsyncIterable<Uint8Array>, index: () => number): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array[] = [];
   let size = 0;
-  try {
-    for await (const chunk of chunks) {
-      let from = 0;
-      for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, from)) {
-        yield Buffer.concat([...rest, chunk.subarray(from, at)]);
-        rest = [];
-        size = 0;
-        from = at + 1;
-      }
-      rest.push(chunk.subarray(from));
-      size += chunk.length - from;
-      if (size > LONGEST_ROW_BYTES)
-        throw new BodyBrokenError(
-          'malformedJson',
-          index(),
-          `Row ${index()} is longer than ${LONGEST_ROW_BYTES} bytes.`,
-          undefined,
-        );
+  for await (const chunk of intact(chunks, index)) {
+    let from = 0;
+    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, from)) {
+      yield Buffer.concat([...rest, chunk.subarray(from, at)]);
+      rest = [];
+      size = 0;
+      from = at + 1;
     }
-  } catch (error) {
-    throw broken(error, 'malformedJson', index());
+    rest.push(chunk.subarray(from));
+    size += chunk.length - from;
+    if (size > LONGEST_ROW_BYTES) throw tooLong('Json', index());
   }
   yield Buffer.concat(rest);
 }
@@ -226,13 +301,7 @@ function objectRow(value: unknown, index: number): InputRow {
 async function jsonRows(chunks: AsyncIterable<Uint8Array>): Promise<AsyncIterable<InputRow>> {
   const rows = jsonArrayRows(chunks);
   // The first row is read before the answer starts, so that a body that is no array at all is told by its status.
-  let first: IteratorResult<InputRow>;
-  try {
-    first = await rows.next();
-  } catch (error) {
-    if (!(error instanceof BodyBrokenError)) throw error;
-    throw new RequestError(error.code === 'bodyTooLarge' ? 413 : 400, error.code, error.message, { cause: error });
-  }
+  const first = await beforeAnyRow(() => rows.next());
   return (async function* () {
     if (first.done) return;
     yield first.value;
@@ -242,66 +311,51 @@ async function jsonRows(chunks: AsyncIterable<Uint8Array>): Promise<AsyncIterabl
 
 async function* jsonArrayRows(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<InputRow> {
   const parser = new JSONParser({ paths: ['$.*'], keepStack: false });
-  let found: InputRow[] = [];
-  let index = 0;
-  let isArray = true;
+  const found: unknown[] = [];
   let ended = false;
-  parser.onValue = ({ value, parent }) => {
-    isArray &&= Array.isArray(parent);
-    found.push(objectRow(value, index));
-    index += 1;
+  parser.onValue = ({ value }) => {
+    found.push(value);
   };
   parser.onEnd = () => {
     ended = true;
   };
-  let sawBracket = false;
-  try {
-    for await (const chunk of chunks) {
-      if (!sawBracket) sawBracket = startsArray(chunk);
-      parser.write(chunk);
-      if (!isArray) throw new Error('not an array');
-      yield* found;
-      found = [];
+  let index = 0;
+  const rows = function* (): Generator<InputRow> {
+    for (const value of found.splice(0)) {
+      yield objectRow(value, index);
+      index += 1;
     }
-    if (!ended) throw new Error('the body ends inside the array');
+  };
+  // The parser would put another character for what is not UTF-8.
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let opened = false;
+  let sinceRow = 0;
+  for await (const chunk of intact(chunks, () => index)) {
+    if (!opened) opened = opensArray(chunk);
+    const fault = failureOf(() => parser.write(decoder.decode(chunk, { stream: true })));
+    sinceRow = found.length > 0 ? 0 : sinceRow + chunk.length;
+    yield* rows();
+    if (fault)
+      throw malformed('Json', index, fault instanceof TypeError ? 'it is not UTF-8' : 'it cannot be read', fault);
+    if (sinceRow > LONGEST_ROW_BYTES) throw tooLong('Json', index);
+  }
+  if (!ended) throw malformed('Json', index, 'it ends inside the array');
+}
+
+function failureOf(work: () => void): Error | undefined {
+  try {
+    work();
+    return undefined;
   } catch (error) {
-    yield* found;
-    throw broken(error, 'malformedJson', index);
+    return error instanceof Error ? error : new Error(messageOf(error));
   }
 }
 
-/** Whether the first character that is no blank opens an array. Throws where it does not. */
-function startsArray(chunk: Uint8Array): boolean {
-  for (const byte of chunk) {
-    if (
-      byte === 0x20 ||
-      byte === 0x09 ||
-      byte === 0x0a ||
-      byte === 0x0d ||
-      byte === 0xef ||
-      byte === 0xbb ||
-      byte === 0xbf
-    )
-      continue;
-    if (byte !== 0x5b) throw new Error('the body is no JSON array');
-    return true;
-  }
-  return false;
-}
+const JSON_BLANKS = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
-function broken(error: unknown, code: 'malformedCsv' | 'malformedJson', index: number): BridgeError {
-  if (error instanceof BodyBrokenError) return error;
-  if (error instanceof RequestError && error.code === 'bodyTooLarge')
-    return new BodyBrokenError('bodyTooLarge', index, error.message, error);
-  const reading = code === 'malformedCsv' ? 'CSV' : 'JSON';
-  const parserSaid =
-    error instanceof Error &&
-    /^(CSV_|Unexpected|not an|the body)/.test('code' in error ? String(error.code) : error.message);
-  if (!parserSaid) return new BodyBrokenError('bodyCutOff', index, `The body broke off at row ${index}.`, error);
-  return new BodyBrokenError(
-    code,
-    index,
-    `The body is no ${reading} from row ${index} on: ${messageOf(error).slice(0, 200)}`,
-    error,
-  );
+/** Whether the first character that is no blank has come; throws where it opens no array. */
+function opensArray(chunk: Uint8Array): boolean {
+  const first = chunk.find((byte) => !JSON_BLANKS.has(byte));
+  if (first !== undefined && first !== 0x5b) throw malformed('Json', 0, 'it is not an array');
+  return first !== undefined;
 }

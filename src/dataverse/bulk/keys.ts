@@ -18,6 +18,15 @@ export type KeyStrategy =
 export function keyStrategy(table: Table, columns: readonly string[]): KeyStrategy {
   const active = activeKey(table, columns);
   if (active === 'id') return { kind: 'id' };
+  const lookup = active && columns.find((name) => table.columns.get(name)?.targets);
+  if (lookup !== undefined) {
+    throw new DataverseError(
+      'keyUnknown',
+      `The alternate key '${active?.logicalName}' has the lookup '${lookup}', by which rows cannot be addressed here.`,
+      {},
+      { hint: hintForKeys(table) },
+    );
+  }
   if (active) return { kind: 'alternateKey', columns };
   const key = keyOn(table, columns);
   if (!key) {
@@ -40,7 +49,9 @@ export function keyStrategy(table: Table, columns: readonly string[]): KeyStrate
 }
 
 function hintForKeys(table: Table): string {
-  const active = table.keys.filter((key: AlternateKey) => key.status === 'Active').map((key) => key.columns.join('+'));
+  const usable = ({ status, columns }: AlternateKey): boolean =>
+    status === 'Active' && !columns.some((name) => table.columns.get(name)?.targets);
+  const active = table.keys.filter(usable).map((key) => key.columns.join('+'));
   return `Use ${[table.primaryId, ...active].join(' or ')}, or create an alternate key.`;
 }
 
@@ -65,12 +76,20 @@ export function readKey(
     const column = table.columns.get(name);
     const converted = column && toWireValue(column, row[name] ?? null);
     if (converted && 'error' in converted) error ??= converted.error;
-    const value = converted && 'value' in converted ? converted.value : row[name];
-    key[name] = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
+    key[name] = keyValue(table, name, converted && 'value' in converted ? converted.value : row[name]);
   }
   const empty = strategy.columns.filter((name) => key[name] === null);
   if (empty.length > 0) error ??= emptyKey(empty);
   return error ? { key, error } : { key };
+}
+
+/** A column's value as part of a key, of whoever it comes: the service writes times without milliseconds, we with them. */
+export function keyValue(table: Table, name: string, value: unknown): string | number | boolean | null {
+  if (typeof value === 'number' || typeof value === 'boolean') return value;
+  if (typeof value !== 'string') return null;
+  const { type, dateBehavior } = table.columns.get(name) ?? {};
+  const time = type === 'DateTime' && dateBehavior !== 'DateOnly' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(time) ? value : new Date(time).toISOString();
 }
 
 const emptyKey = (columns: readonly string[]): RowError => ({
@@ -91,14 +110,14 @@ export function sameKey(key: RowKey): string {
 }
 
 /**
- * The query that finds the rows of these keys: the part of a URL behind `?`. One text column becomes the documented
- * `In` function, which takes its values through an alias; several columns become a chain of comparisons.
+ * The query that finds the rows of these keys: the part of a URL behind `?`. One text column, or the id, becomes the documented
+ * `In` function, which takes its values through an alias; anything else becomes a chain of comparisons.
  */
 export function keyFilter(table: Table, strategy: KeyStrategy, keys: readonly RowKey[]): string {
   const columns = strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
   const select = `$select=${[...new Set([table.primaryId, ...columns])].join(',')}`;
   const [only] = columns;
-  if (columns.length === 1 && only !== undefined) {
+  if (columns.length === 1 && only !== undefined && (strategy.kind === 'id' || isQuoted(table, only))) {
     const values = keys.map((key) => String(key[strategy.kind === 'id' ? 'id' : only]));
     return `${select}&$filter=${encode(IN_CONDITION)}&@c=${encode(literal(only, true))}&@v=${encode(JSON.stringify(values))}`;
   }

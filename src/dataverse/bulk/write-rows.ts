@@ -7,7 +7,7 @@ import type { RowKey, Table } from '../table.ts';
 import { asErrorAnswer, type BatchAnswer, type BatchOperation } from '../wire/batch.ts';
 import { UPDATE_ONLY } from '../wire/headers.ts';
 import { bulkPath, bulkTarget } from '../wire/rows.ts';
-import { type KeyStrategy, keyFilter, sameKey } from './keys.ts';
+import { type KeyStrategy, keyFilter, keyValue, sameKey } from './keys.ts';
 import type { OutcomeKind, RowError, RowOutcome } from './outcomes.ts';
 
 export type { KeyStrategy } from './keys.ts';
@@ -45,8 +45,8 @@ export interface WriteContext {
   /** Most rows in one request. */
   readonly batchSize?: number;
   /**
-   * What an outage (see `isOutage`) does: `throw`, so that the whole write can be repeated later (default), or `reject`
-   * the rows of the request that met it and skip the rest.
+   * What a request does that fails as a whole: `throw`, so that the write can be repeated later (default), or `reject`
+   * its rows, and after an outage (see `isOutage`) skip the rest.
    */
   readonly onOutage?: 'throw' | 'reject';
 }
@@ -97,7 +97,10 @@ interface Writer extends WriteContext {
   outage: DataverseError | undefined;
 }
 
-/** The outcomes of `work`, or on an outage, where the writer is to reject, a rejection of each row that it concerned. */
+/**
+ * The outcomes of `work`, or where it failed and the writer is to reject, a rejection of each row that it concerned. An
+ * outage ends the write besides; a refusal (of a look-up that the role does not allow) says nothing of other rows.
+ */
 async function orReject(
   writer: Writer,
   rows: readonly RowToWrite[],
@@ -106,7 +109,8 @@ async function orReject(
   try {
     return await work();
   } catch (error) {
-    if (writer.onOutage !== 'reject' || !(error instanceof DataverseError) || !isOutage(error)) throw error;
+    if (writer.onOutage !== 'reject' || !(error instanceof DataverseError)) throw error;
+    if (!isOutage(error)) return rows.map((row) => outcomeOf(row, 'rejected', undefined, rowError(error)));
     writer.outage = error;
     return rows.map((row) => outcomeOf(row, 'rejected', undefined, outageError(error)));
   }
@@ -212,15 +216,12 @@ async function findIds(context: WriteContext, rows: readonly RowToWrite[]): Prom
       const key =
         strategy.kind === 'id'
           ? { id }
-          : Object.fromEntries(strategy.columns.map((name) => [name, asKeyValue(found[name])]));
+          : Object.fromEntries(strategy.columns.map((name) => [name, keyValue(table, name, found[name])]));
       ids.set(sameKey(key), id);
     }
   }
   return ids;
 }
-
-const asKeyValue = (value: unknown): string | number | boolean | null =>
-  typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null;
 
 async function findPage(context: WriteContext, query: string): Promise<Record<string, unknown>[]> {
   const answer = await context.client.send({
@@ -360,7 +361,9 @@ async function settleDuplicate(writer: Writer, step: WriteStep, error: Dataverse
   if (found === step.id && found === step.row.newId) return outcomeOf(step.row, 'created', found);
   if (found !== undefined && writer.mode === 'upsert') {
     const [outcome] = await replay(writer, [{ kind: 'update', row: { ...step.row, id: found }, id: found }]);
-    if (outcome) return outcome;
+    // By its caller's id a row does not tell who made it. The look-up found none a moment ago, so it was this write.
+    const ours = writer.strategy.kind === 'id' && outcome?.outcome === 'updated';
+    if (outcome) return ours ? { ...outcome, outcome: 'created' } : outcome;
   }
   return outcomeOf(step.row, 'rejected', undefined, rowError(error));
 }
