@@ -29,13 +29,16 @@ async function main(): Promise<number> {
   const stopped = stopSignal(options.once ? 1 : 0);
   const started: { close(): Promise<void> }[] = [];
   const serving = serve(options, started);
+  let exitCode = 1;
   try {
-    return await Promise.race([serving, stopped]);
+    exitCode = await Promise.race([serving, stopped]);
+    return exitCode;
   } finally {
     // What is closed under a start that was interrupted fails there, and nobody needs to know.
     serving.catch(() => {});
     for (const each of started.reverse()) await each.close();
-    if (options.once) await rm(options.folder, { recursive: true, force: true });
+    // After a failure the folder holds the log that tells why.
+    if (options.once && exitCode === 0) await rm(options.folder, { recursive: true, force: true });
   }
 }
 
