@@ -220,11 +220,9 @@ function toColumn(
   const targets = new Map<string, { navigationProperty: string; entitySetName: string }>();
   for (const each of relationships) {
     const entitySetName = entitySets.get(each.ReferencedEntity);
-    if (each.ReferencingAttribute === attribute.LogicalName && entitySetName) {
-      targets.set(each.ReferencedEntity, {
-        navigationProperty: each.ReferencingEntityNavigationPropertyName,
-        entitySetName,
-      });
+    const navigationProperty = each.ReferencingEntityNavigationPropertyName;
+    if (each.ReferencingAttribute === attribute.LogicalName && entitySetName && navigationProperty) {
+      targets.set(each.ReferencedEntity, { navigationProperty, entitySetName });
     }
   }
   return {
@@ -258,7 +256,8 @@ const alternateKey = z.object({
 const relationship = z.object({
   ReferencingAttribute: z.string(),
   ReferencedEntity: z.string(),
-  ReferencingEntityNavigationPropertyName: z.string(),
+  // Null where the Web API exposes no such property; then nothing can be bound through it.
+  ReferencingEntityNavigationPropertyName: z.string().nullish(),
 });
 const attributeFacts = z.object({
   LogicalName: z.string(),

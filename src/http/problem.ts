@@ -93,6 +93,18 @@ const titles: Readonly<Record<number, string>> = {
 
 /** What an error says to a caller. Errors that are not ours say nothing of their own: their text may hold anything. */
 export function problemOf(error: unknown, requestId: string): Problem {
+  // What an AbortSignal.timeout throws.
+  if (error instanceof Error && error.name === 'TimeoutError') {
+    return {
+      type: 'about:blank',
+      title: 'Gateway timeout',
+      status: 504,
+      detail: 'What the app waits for did not answer in time.',
+      code: 'timeout',
+      hint: 'Send the request again.',
+      requestId,
+    };
+  }
   if (!(error instanceof BridgeError)) {
     return {
       type: 'about:blank',

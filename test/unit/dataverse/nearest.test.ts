@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest';
+import { nearest } from '../../../src/dataverse/nearest.ts';
+
+const NAMES = ['name', 'telephone1', 'telephone2', 'accountnumber', 'websiteurl'];
+
+test.each([
+  ['nmae', ['name']],
+  ['nam', ['name']],
+  ['Name', ['name']],
+  ['telefone1', ['telephone1', 'telephone2']],
+  ['acountnumber', ['accountnumber']],
+  ['url', []],
+  ['', []],
+  ['x'.repeat(10_000), []],
+])('%s is near %j', (name, near) => {
+  expect(nearest(name, NAMES)).toEqual(near);
+});
