@@ -6,6 +6,7 @@ import { keyDefinition } from './keys.ts';
 import type { Definition, Table } from './metadata.ts';
 import type { PathSegment, Predicate } from './odata/ast.ts';
 import { isJsonObject } from './payload.ts';
+import { privilegeDefinitions } from './privileges.ts';
 import { jsonReply, type Reply, textReply } from './reply.ts';
 import type { Operation } from './request.ts';
 import type { Work } from './work.ts';
@@ -64,9 +65,17 @@ const describe = (predicate: Predicate): string => {
   return literals.map((literal) => ('value' in literal ? String(literal.value) : literal.kind)).join(', ');
 };
 
-/** The table's definition with its alternate keys as they are now. */
+/** The table's definition with its alternate keys as they are now, and its privileges where its source does not list them. */
 function definitionOf(work: Work, table: Table | undefined): Definition[] {
-  return table ? [{ ...table.raw, Keys: work.env.keys.of(table.logicalName).map(keyDefinition) }] : [];
+  if (!table) return [];
+  const listed = table.raw['Privileges'];
+  return [
+    {
+      ...table.raw,
+      Privileges: Array.isArray(listed) ? listed : privilegeDefinitions(work.env.privileges.ofTable(table)),
+      Keys: work.env.keys.of(table.logicalName).map(keyDefinition),
+    },
+  ];
 }
 
 const listOf = (table: Table, name: string): Definition[] => {

@@ -83,9 +83,15 @@ function fillOwner(work: Work, table: Table, values: Values): void {
     values.set(typeColumn('ownerid'), team ? 'team' : 'systemuser');
     set('owninguser', team ? null : owner);
     set('owningteam', team ? owner : null);
-    set('owningbusinessunit', work.caller.businessUnitId);
+    set('owningbusinessunit', businessUnitOf(work, team ? 'team' : 'systemuser', owner));
   }
   if (table.columns.get('organizationid')?.kind === 'lookup') set('organizationid', work.env.organization.id);
+}
+
+function businessUnitOf({ env, caller }: Work, table: 'systemuser' | 'team', id: StoredValue): StoredValue {
+  if (id === caller.userId) return caller.businessUnitId;
+  const owner = env.store.get(`SELECT businessunitid FROM ${table} WHERE ${table}id = ?`, [id]);
+  return owner?.['businessunitid'] ?? caller.businessUnitId;
 }
 
 /** A state without a status takes the state's default status; a status alone must fit the state that the row has. */

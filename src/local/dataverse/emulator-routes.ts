@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { dumpRows } from './dump.ts';
 import type { Reply } from './reply.ts';
 import { ruleSchema } from './rules.ts';
 import type { Emulator } from './server.ts';
 import { identifier } from './store.ts';
 
 /**
- * Answers `/emulator/…`, which no real environment has: the call log, rules, webhook jobs, row counts. Open to
+ * Answers `/emulator/…`, which no real environment has: the call log, rules, webhook jobs, row counts, a dump. Open to
  * everybody on this machine, whatever the authentication; the server listens on the loopback address only.
  */
 export async function routeEmulator(emulator: Emulator, method: string, url: string, body: Buffer): Promise<Reply> {
@@ -30,6 +31,8 @@ export async function routeEmulator(emulator: Emulator, method: string, url: str
     case 'GET idle':
       await emulator.idle();
       return json(200, { idle: true });
+    case 'GET dump':
+      return json(200, dumpRows(emulator.env.store, emulator.env.catalog));
     case 'GET tables':
       return countRows(emulator, rest);
     default:

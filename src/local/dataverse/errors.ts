@@ -235,6 +235,14 @@ export const rightMissing = (userId: string, right: string, table: string, id: s
     `Principal with id ${userId} does not have ${right}Access right(s) for record with id ${id} of entity ${table}`,
   );
 
+/** UNCONFIRMED: code and text. */
+export const unknownPrivilege = (name: string) =>
+  new WireError(400, '0x80040203', `There is no privilege with the name ${name}.`);
+
+/** UNCONFIRMED: code and text. */
+export const roleOfOtherUnit = () =>
+  new WireError(400, '0x80040203', 'A role can be assigned only to users and teams of its own business unit.');
+
 // --- bulk and batch ---
 
 export const deleteMultipleMissing = () =>

@@ -25,13 +25,13 @@ export function routeKeys(work: Work, operation: Operation, table: Table, predic
   const key = keyOf(work, table, predicate);
   if (operation.method === 'GET') return oneDefinitionReply(work, operation, context, keyDefinition(key));
   if (operation.method !== 'DELETE') throw notEmulated(`${operation.method} on a key`);
-  env.privileges.requireNamed(work.caller, 'prvDeleteEntityKey');
+  env.guard.requireNamed(work.caller, 'prvDeleteEntityKey');
   env.keys.remove(key);
   return noContent();
 }
 
 function createKey(work: Work, operation: Operation, table: Table): Reply {
-  work.env.privileges.requireNamed(work.caller, 'prvCreateEntityKey');
+  work.env.guard.requireNamed(work.caller, 'prvCreateEntityKey');
   const body = jsonObjectBody(operation, SET);
   const schemaName = body['SchemaName'];
   const columns = body['KeyAttributes'];
@@ -50,7 +50,7 @@ function createKey(work: Work, operation: Operation, table: Table): Reply {
 /** The unbound action `ReactivateEntityKey`. */
 export function reactivateKey(work: Work, operation: Operation): Reply {
   if (operation.method !== 'POST') throw noResourceFor(`${work.root}${operation.path}`);
-  work.env.privileges.requireNamed(work.caller, 'prvCreateEntityKey');
+  work.env.guard.requireNamed(work.caller, 'prvCreateEntityKey');
   const body: JsonObject = jsonObjectBody(operation, SET);
   const table = String(body['EntityLogicalName']);
   const name = String(body['EntityKeyLogicalName']);

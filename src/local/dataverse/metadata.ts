@@ -63,6 +63,15 @@ export interface Navigation {
   readonly target: string | undefined;
 }
 
+/** A many-to-many relationship seen from one of its tables. */
+export interface Association {
+  /** The table that holds the pairs, and its columns for this table's rows and the other's. */
+  readonly intersect: string;
+  readonly ownColumn: string;
+  readonly otherColumn: string;
+  readonly otherTable: string;
+}
+
 export interface Table {
   readonly logicalName: string;
   readonly schemaName: string;
@@ -84,6 +93,8 @@ export interface Table {
   readonly collections: ReadonlySet<string>;
   /** Of the one-to-many ones: the table and its lookup that point back. */
   readonly collectionTargets: ReadonlyMap<string, { readonly table: string; readonly column: string }>;
+  /** Of the many-to-many ones. */
+  readonly associations: ReadonlyMap<string, Association>;
   /** What this table's lookups do when the row that they point to is deleted. */
   readonly lookupRelationships: readonly { column: string; target: string; onDelete: string }[];
   /** The whole definition in the Web API's form. */
@@ -178,8 +189,12 @@ const definition = z.looseObject({
   ),
   ManyToManyRelationships: z.array(
     z.looseObject({
+      IntersectEntityName: z.string().nullish(),
       Entity1LogicalName: z.string().nullish(),
+      Entity1IntersectAttribute: z.string().nullish(),
       Entity1NavigationPropertyName: z.string().nullish(),
+      Entity2LogicalName: z.string().nullish(),
+      Entity2IntersectAttribute: z.string().nullish(),
       Entity2NavigationPropertyName: z.string().nullish(),
     }),
   ),
@@ -287,6 +302,7 @@ export function parseTable(json: unknown): Table {
         { table: one.ReferencingEntity, column: one.ReferencingAttribute },
       ]),
     ),
+    associations: associationsOf(raw),
     lookupRelationships: raw.ManyToOneRelationships.map((one) => ({
       column: one.ReferencingAttribute,
       target: one.ReferencedEntity,
@@ -380,6 +396,22 @@ function collectionsOf(raw: z.infer<typeof definition>): Set<string> {
         ? one.Entity1NavigationPropertyName
         : one.Entity2NavigationPropertyName;
     if (name) found.add(name);
+  }
+  return found;
+}
+
+function associationsOf(raw: z.infer<typeof definition>): Map<string, Association> {
+  const found = new Map<string, Association>();
+  for (const one of raw.ManyToManyRelationships) {
+    const isFirst = one.Entity1LogicalName === raw.LogicalName;
+    const name = isFirst ? one.Entity1NavigationPropertyName : one.Entity2NavigationPropertyName;
+    const [ownColumn, otherColumn] = isFirst
+      ? [one.Entity1IntersectAttribute, one.Entity2IntersectAttribute]
+      : [one.Entity2IntersectAttribute, one.Entity1IntersectAttribute];
+    const otherTable = isFirst ? one.Entity2LogicalName : one.Entity1LogicalName;
+    if (name && one.IntersectEntityName && ownColumn && otherColumn && otherTable) {
+      found.set(name, { intersect: one.IntersectEntityName, ownColumn, otherColumn, otherTable });
+    }
   }
   return found;
 }

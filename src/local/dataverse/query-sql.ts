@@ -119,7 +119,7 @@ export class QueryBuilder {
     const known = this.#aliases.get(`${alias}/${name}`);
     if (known !== undefined) return { table: other, alias: known };
 
-    this.work.env.privileges.require(this.work.caller, other, 'Read');
+    this.work.env.guard.require(this.work.caller, other, 'Read');
     this.work.env.store.ensure(other);
     const joined = `t${this.#tables++}`;
     this.#aliases.set(`${alias}/${name}`, joined);
@@ -187,7 +187,7 @@ export class QueryBuilder {
     const related = owner.table.collectionTargets.get(name);
     const other = related && this.work.env.catalog.table(related.table);
     if (!related || !other?.columns.has(related.column)) throw notEmulated(`The collection ${name}`);
-    this.work.env.privileges.require(this.work.caller, other, 'Read');
+    this.work.env.guard.require(this.work.caller, other, 'Read');
     this.work.env.store.ensure(other);
 
     const alias = `t${this.#tables++}`;

@@ -1,9 +1,10 @@
 import { notEmulated, unsupportedOption } from './errors.ts';
 import type { Table } from './metadata.ts';
-import type { FilterExpression, OrderItem, QueryOptions } from './odata/ast.ts';
+import type { OrderItem, QueryOptions } from './odata/ast.ts';
 import { type CookieColumn, type PageEnd, readSkipToken, writeSkipToken } from './paging.ts';
 import type { Preferences } from './preferences.ts';
 import { type ColumnInQuery, QueryBuilder, type Sql } from './query-sql.ts';
+import { reach } from './reach.ts';
 import { appliedPreferences, jsonReply, type Reply, textReply } from './reply.ts';
 import { createRowWriter, projectionOf, storedColumns } from './rows.ts';
 import { identifier, type StoredRow, type StoredValue } from './store.ts';
@@ -19,6 +20,8 @@ export interface RowQuery {
   /** The request's own path and query below the service root, percent-encoded, for `@odata.nextLink`. */
   readonly path: string;
   readonly rawQuery: string;
+  /** Of a collection below a row: which rows belong to it, `t0` being the table. */
+  readonly within?: Sql;
 }
 
 interface SortColumn extends ColumnInQuery {
@@ -33,7 +36,7 @@ export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; r
   const projection = projectionOf(table, options.select, options.expand);
   const builder = new QueryBuilder(work, table);
   const sort = sortColumns(builder, table, options.orderby);
-  const filter = wanted(work, builder, options.filter);
+  const filter = wanted(work, builder, query);
   const page = options.skiptoken === undefined ? undefined : readSkipToken(options.skiptoken, sort.map(isNumeric));
   const limit = pageLimit(work, options, preferences);
 
@@ -63,7 +66,7 @@ export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; r
 export function countReply(work: Work, query: RowQuery): Reply {
   refuseOthers(query.options, query.preferences);
   const builder = new QueryBuilder(work, query.table);
-  const count = countRows(work, builder, wanted(work, builder, query.options.filter));
+  const count = countRows(work, builder, wanted(work, builder, query));
   return textReply(String(Math.min(count, COUNT_MAX)), true);
 }
 
@@ -91,13 +94,12 @@ function pageLimit(work: Work, options: QueryOptions, preferences: Preferences):
 }
 
 /** The filter together with what the caller may see. */
-function wanted(work: Work, builder: QueryBuilder, filter: FilterExpression | undefined): Sql {
-  const { table } = builder;
-  const depth = work.env.privileges.require(work.caller, table, 'Read');
-  const conditions: Sql[] = filter ? [builder.condition(filter)] : [];
-  if (depth === 'Basic' && table.userOwned) conditions.push({ text: 't0."ownerid" = ?', values: [work.caller.userId] });
+function wanted(work: Work, builder: QueryBuilder, { table, options, within }: RowQuery): Sql {
+  const depth = work.env.guard.require(work.caller, table, 'Read');
+  const filter = options.filter && builder.condition(options.filter);
+  const conditions = [filter, within, reach(work.caller, table, depth)].filter((one) => one !== undefined);
   return {
-    text: conditions.map(({ text }) => text).join(' AND ') || '1',
+    text: conditions.map(({ text }) => `(${text})`).join(' AND ') || '1',
     values: conditions.flatMap(({ values }) => values),
   };
 }

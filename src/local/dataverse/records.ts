@@ -13,8 +13,9 @@ import {
 import { raiseCreate, raiseDelete, raiseUpdate } from './event-source.ts';
 import type { Column, Table } from './metadata.ts';
 import type { RowChange } from './payload.ts';
+import type { Right } from './privileges.ts';
+import { reaches } from './reach.ts';
 import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
-import type { Depth, Right } from './security.ts';
 import { checkRegistration, STEP_TABLES } from './steps.ts';
 import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn, UniqueViolation } from './store.ts';
 import { readValue } from './values.ts';
@@ -32,7 +33,7 @@ export interface Conditions {
 export function createRow(work: Work, table: Table, change: RowChange): string {
   const { env, caller } = work;
   env.store.ensure(table);
-  env.privileges.require(caller, table, 'Create');
+  const depth = env.guard.require(caller, table, 'Create');
   requireReferences(work, table, change);
   const sent = new Set(change.values.keys());
   const values = change.values;
@@ -49,6 +50,7 @@ export function createRow(work: Work, table: Table, change: RowChange): string {
     ),
   );
   const id = String(values.get(table.primaryId));
+  if (!reaches(env.store, caller, table, depth, id)) throw rightMissing(caller.userId, 'Create', table.logicalName, id);
   noteRegistration(work, table);
   raiseCreate(work, table, id, sent);
   return id;
@@ -66,7 +68,7 @@ export function updateRow(work: Work, table: Table, id: string, change: RowChang
   values.delete(table.primaryId);
   const sent = new Set(values.keys());
   if (values.has('ownerid') && values.get('ownerid') !== current['ownerid']) {
-    env.privileges.require(caller, table, 'Assign');
+    env.guard.require(caller, table, 'Assign');
   }
   fillChangedRow(work, table, values, current);
   computeColumns(work, table, values, current);
@@ -137,15 +139,11 @@ function dropColumn(change: RowChange, name: string): void {
 
 /** Throws WireError 403 when the caller lacks the right, or has it for rows of others only up to its own. */
 export function requireRight(work: Work, table: Table, right: Right, row: StoredRow): void {
-  const depth = work.env.privileges.require(work.caller, table, right);
-  if (!reaches(work, table, depth, row)) {
-    throw rightMissing(work.caller.userId, right, table.logicalName, String(row[table.primaryId]));
+  const depth = work.env.guard.require(work.caller, table, right);
+  const id = String(row[table.primaryId]);
+  if (!reaches(work.env.store, work.caller, table, depth, id)) {
+    throw rightMissing(work.caller.userId, right, table.logicalName, id);
   }
-}
-
-/** Whether a right of this depth reaches the row. There is one business unit, so only `Basic` ends before all rows. */
-function reaches(work: Work, table: Table, depth: Depth, row: StoredRow): boolean {
-  return depth !== 'Basic' || !table.userOwned || row['ownerid'] === work.caller.userId;
 }
 
 function requireReferences(work: Work, table: Table, change: RowChange): void {
@@ -155,8 +153,8 @@ function requireReferences(work: Work, table: Table, change: RowChange): void {
     const referenced = env.catalog.table(target);
     // Naming an owner is assigning, which has its own right.
     if (!referenced || target === 'systemuser' || target === 'team') continue;
-    env.privileges.require(caller, table, 'Append');
-    env.privileges.require(caller, referenced, 'AppendTo');
+    env.guard.require(caller, table, 'Append');
+    env.guard.require(caller, referenced, 'AppendTo');
   }
 }
 

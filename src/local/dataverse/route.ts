@@ -6,6 +6,7 @@ import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
 import { parseQuery } from './odata/query.ts';
 import { parsePreferences } from './preferences.ts';
+import { rolePrivileges } from './principal-functions.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { ApiRequest, Operation, OperationFacts } from './request.ts';
 import { replaceContentId, routeRows } from './rows-route.ts';
@@ -30,7 +31,6 @@ const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'InitializeFrom',
   'PublishAllXml',
   'PublishXml',
-  'RetrieveCurrentOrganization',
   'RetrieveTotalRecordCount',
   'WinOpportunity',
 ]);
@@ -122,6 +122,11 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
       });
     case 'RetrieveVersion':
       return unboundFunction(work, operation, first.name, { Version: work.env.organization.version });
+    case 'RetrieveCurrentOrganization':
+      return unboundFunction(work, operation, first.name, { Detail: organizationDetail(work) });
+    case 'RetrieveRolePrivilegesRole':
+      if (operation.method !== 'GET') throw noResourceFor(`${work.root}${operation.path}`);
+      return rolePrivileges(work, first.predicate);
     case 'ReactivateEntityKey':
       return reactivateKey(work, operation);
     default:
@@ -136,6 +141,31 @@ function unboundFunction(work: Work, operation: Operation, name: string, result:
     '@odata.context': `${work.root}$metadata#Microsoft.Dynamics.CRM.${name}Response`,
     ...result,
   });
+}
+
+/** UNCONFIRMED which further members the service sends. */
+function organizationDetail({ env, root }: Work): Record<string, unknown> {
+  const { organization } = env;
+  const origin = new URL(root).origin;
+  return {
+    OrganizationId: organization.id,
+    FriendlyName: organization.name,
+    OrganizationVersion: organization.version,
+    EnvironmentId: organization.id,
+    UrlName: organization.name,
+    UniqueName: organization.name,
+    State: 'Enabled',
+    Endpoints: {
+      Count: 3,
+      IsReadOnly: false,
+      Keys: ['WebApplication', 'OrganizationService', 'OrganizationDataService'],
+      Values: [
+        `${origin}/`,
+        `${origin}/XRMServices/2011/Organization.svc`,
+        `${origin}/XRMServices/2011/OrganizationData.svc`,
+      ],
+    },
+  };
 }
 
 function serviceDocument(work: Work, operation: Operation): Reply {

@@ -1,18 +1,20 @@
 import { bulkMessage, isBulkMessage } from './bulk.ts';
 import { methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, unknownProperty } from './errors.ts';
-import type { Column, Table } from './metadata.ts';
+import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
 import { isJsonObject, type JsonObject, type RowChange, readRow } from './payload.ts';
+import { routeBound } from './principal-functions.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
 import { createRow, deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
-import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl } from './references.ts';
+import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl, targetOf } from './references.ts';
+import { routeCollectionOfRow } from './related.ts';
 import { appliedPreferences, jsonReply, noContent, type Reply, textReply } from './reply.ts';
 import { conditionsOf, jsonBody, jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
 import { createRowWriter, projectionOf } from './rows.ts';
-import { hasTypeColumn, typeColumn } from './store.ts';
+import type { StoredRow } from './store.ts';
 import { writeValue } from './values.ts';
-import type { Work } from './work.ts';
+import type { RowReference, Work } from './work.ts';
 
 /** A segment that is a name. */
 type NameSegment = Extract<PathSegment, { kind: 'name' }>;
@@ -24,7 +26,16 @@ export function routeRows(work: Work, operation: Operation, table: Table, facts:
   if (!first.predicate) return routeCollection(work, operation, table, second, third, facts);
   const address = rowAddress(work.env, table, first.predicate);
   if (!second) return routeRow(work, operation, table, address, facts);
-  if (second.kind !== 'name' || second.predicate) throw notEmulated(`The path ${operation.path}`);
+  if (second.kind !== 'name') throw notEmulated(`The path ${operation.path}`);
+  const { name, predicate } = second;
+  const isCollection = table.collections.has(name) && !table.navigations.has(name);
+  if (second.qualified || isCollection) {
+    const row = { table, id: existingRow(work.env, table, address) };
+    if (isCollection) return routeCollectionOfRow(work, operation, { row, name, predicate, tail: third }, facts);
+    if (third) throw notEmulated(`The path ${operation.path}`);
+    return routeBound(work, operation, { row, name, predicate }, facts);
+  }
+  if (predicate) throw notEmulated(`The path ${operation.path}`);
   return routeProperty(work, operation, table, address, second, third);
 }
 
@@ -81,7 +92,7 @@ function retrieve(work: Work, operation: Operation, table: Table, address: RowAd
   if (options.filter || options.orderby || options.top !== undefined) {
     throw notEmulated('$filter, $orderby or $top on one row');
   }
-  work.env.privileges.require(work.caller, table, 'Read');
+  work.env.guard.require(work.caller, table, 'Read');
   const id = existingRow(work.env, table, address);
   const row = readStored(work, table, id) ?? {};
   requireRight(work, table, 'Read', row);
@@ -144,13 +155,11 @@ function routeProperty(
   segment: NameSegment,
   third: PathSegment | undefined,
 ): Reply {
-  if (segment.qualified) throw notEmulated(`The bound operation ${segment.name}`);
   const isReference = third?.kind === 'system' && third.name === '$ref';
   if (isReference) return routeReference(work, operation, table, address, segment);
   if (third && !(third.kind === 'system' && third.name === '$value')) throw notEmulated(`The path ${operation.path}`);
-  if (table.navigations.has(segment.name) || table.collections.has(segment.name)) {
-    throw notEmulated(`Retrieving through ${segment.name}`);
-  }
+  const navigation = table.navigations.get(segment.name);
+  if (navigation) return retrieveThrough(work, operation, table, address, navigation);
   const column = table.properties.get(segment.name);
   if (!column) throw segmentNotFound(segment.name);
   if (column.kind === 'unsupported') throw notEmulated(`The column ${segment.name} alone`);
@@ -188,10 +197,7 @@ function routeReference(
   segment: NameSegment,
 ): Reply {
   const navigation = table.navigations.get(segment.name);
-  if (!navigation) {
-    if (table.collections.has(segment.name)) throw notEmulated(`$ref of the collection ${segment.name}`);
-    throw segmentNotFound(segment.name);
-  }
+  if (!navigation) throw segmentNotFound(segment.name);
   if (operation.method === 'PUT') {
     const body = jsonBody(operation, table.entitySetName);
     const url = isJsonObject(body) ? body['@odata.id'] : undefined;
@@ -203,13 +209,32 @@ function routeReference(
   if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on a reference`);
   const row = readStored(work, table, existingRow(work.env, table, address)) ?? {};
   requireRight(work, table, 'Read', row);
-  const { column } = navigation;
-  const type = hasTypeColumn(column) ? row[typeColumn(column.logicalName)] : column.targets[0];
-  const target = typeof type === 'string' ? work.env.catalog.table(type) : undefined;
-  const id = row[column.logicalName];
-  if (!target || typeof id !== 'string') return noContent();
-  const url = rowUrl(work, target, { kind: 'id', id });
+  const target = referenced(work, navigation, row);
+  if (!target) return noContent();
+  const url = rowUrl(work, target.table, { kind: 'id', id: target.id });
   return jsonReply(200, { '@odata.context': `${work.root}$metadata#$ref`, '@odata.id': url });
+}
+
+/** `GET systemusers(id)/businessunitid`: the row that a lookup points to, 204 when it is empty. */
+function retrieveThrough(
+  work: Work,
+  operation: Operation,
+  table: Table,
+  address: RowAddress,
+  navigation: Navigation,
+): Reply {
+  if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on a lookup`);
+  const row = readStored(work, table, existingRow(work.env, table, address)) ?? {};
+  requireRight(work, table, 'Read', row);
+  const target = referenced(work, navigation, row);
+  return target ? retrieve(work, operation, target.table, { kind: 'id', id: target.id }) : noContent();
+}
+
+function referenced(work: Work, { column, target }: Navigation, row: StoredRow): RowReference | undefined {
+  const type = targetOf(column, row);
+  const table = type === undefined || (target ?? type) !== type ? undefined : work.env.catalog.table(type);
+  const id = row[column.logicalName];
+  return table && typeof id === 'string' ? { table, id } : undefined;
 }
 
 /** The absolute URL of a row; by its alternate key where the request named it so. */

@@ -141,7 +141,7 @@ export function createRowWriter(work: Work, preferences: Preferences) {
     const table = actual === undefined || (target ?? actual) !== actual ? undefined : work.env.catalog.table(actual);
     const found = typeof id === 'string' && table ? readStored(work, table, id) : undefined;
     if (!table || !found) return null;
-    work.env.privileges.require(work.caller, table, 'Read');
+    work.env.guard.require(work.caller, table, 'Read');
     const json: Record<string, unknown> = withEtag ? { '@odata.etag': etagOf(found) } : {};
     writeColumns(json, table, columnsOf(table, expand.select), found);
     return json;

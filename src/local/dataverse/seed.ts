@@ -1,8 +1,18 @@
 import { z } from 'zod';
 import { type Catalog, readMetadataFile, type Table } from './metadata.ts';
-import { type RolePrivileges, SYSTEM_ADMINISTRATOR, SYSTEM_CUSTOMIZER } from './security.ts';
+import {
+  ACCESS_RIGHTS,
+  CUSTOMIZER_PRIVILEGES,
+  type Depth,
+  NEW_ROLE_PRIVILEGES,
+  type PrivilegeCatalog,
+} from './privileges.ts';
+import { ADMINISTRATOR_TEMPLATE, type Roles } from './roles.ts';
 import { derivedGuid, hasTypeColumn, identifier, type Store, type StoredValue, typeColumn } from './store.ts';
 import type { Organization } from './work.ts';
+
+/** A role's privileges: `prvCreateAccount` → depth. */
+export type RolePrivileges = Readonly<Record<string, Depth>>;
 
 /** A user that an application registration signs in as. */
 export interface ApplicationUser {
@@ -23,15 +33,28 @@ export const ADMINISTRATOR_ID = derivedGuid('user/administrator');
 const BULK_MESSAGES = ['CreateMultiple', 'UpdateMultiple'];
 const ROW_MESSAGES = ['Create', 'Update', 'Delete', 'Retrieve', 'RetrieveMultiple', 'Assign', 'Upsert'];
 
-/** Writes the rows that every organization has. Rows that are there already are kept, application users are renewed. */
-export function seed(
-  store: Store,
-  catalog: Catalog,
-  organization: Organization,
-  users: readonly ApplicationUser[],
-  roles: Readonly<Record<string, RolePrivileges>>,
-  now: number,
-): void {
+/** What {@link seed} writes into, and what it takes from the options. */
+export interface Seed {
+  readonly store: Store;
+  readonly catalog: Catalog;
+  readonly privileges: PrivilegeCatalog;
+  readonly roles: Roles;
+  readonly organization: Organization;
+  readonly users: readonly ApplicationUser[];
+  /** By the role's name. */
+  readonly rolePrivileges: Readonly<Record<string, RolePrivileges>>;
+  readonly now: number;
+}
+
+const SYSTEM_ADMINISTRATOR = 'System Administrator';
+const SYSTEM_CUSTOMIZER = 'System Customizer';
+
+/**
+ * Writes the rows that every organization has. Rows that are there already are kept, privileges of roles included;
+ * application users are renewed.
+ */
+export function seed(seed: Seed): void {
+  const { store, catalog, organization, users, rolePrivileges, now } = seed;
   store.transaction(() => {
     const write = rowWriter(store, catalog, now);
     const { businessUnitId } = organization;
@@ -47,11 +70,11 @@ export function seed(
       statecode: 0,
       statuscode: 1,
     });
-    const names = new Set([SYSTEM_ADMINISTRATOR, SYSTEM_CUSTOMIZER, ...Object.keys(roles)]);
+    const names = new Set([SYSTEM_ADMINISTRATOR, SYSTEM_CUSTOMIZER, ...Object.keys(rolePrivileges)]);
     for (const user of users) for (const role of user.roles) names.add(role);
-    for (const name of names) {
-      write('role', { roleid: roleId(name), name, businessunitid: businessUnitId });
-    }
+    const given = new Map([...names].map((name) => [name, privilegesOfRole(seed, name)]));
+    seedPrivileges(seed.privileges, write);
+    for (const [name, privileges] of given) seedRole(seed, write, name, privileges);
     write('systemuser', userRow(organization, { systemuserid: ADMINISTRATOR_ID, fullname: 'System Administrator' }));
     for (const user of users) seedUser(store, write, organization, user);
     seedMessages(catalog, write);
@@ -59,6 +82,60 @@ export function seed(
 }
 
 const roleId = (name: string): string => derivedGuid(`role/${name}`);
+
+/** A privilege's id with the depth at which a role has it. */
+type Given = readonly [privilegeId: string, depth: Depth];
+
+function privilegesOfRole({ privileges, rolePrivileges }: Seed, name: string): Given[] {
+  if (name === SYSTEM_ADMINISTRATOR) return privileges.all().map(({ id, depths }) => [id, depths.at(-1) ?? 'Global']);
+  const always = [...NEW_ROLE_PRIVILEGES, ...(name === SYSTEM_CUSTOMIZER ? CUSTOMIZER_PRIVILEGES : [])];
+  const standard = name === SYSTEM_CUSTOMIZER ? undefined : privileges.standardRole(name);
+  return [
+    ...always.map((one): Given => [privileges.named(one).id, 'Global']),
+    ...Object.entries(rolePrivileges[name] ?? standard?.privileges ?? {}).map(
+      ([one, depth]): Given => [privileges.named(one).id, depth],
+    ),
+  ];
+}
+
+function seedPrivileges(privileges: PrivilegeCatalog, write: WriteRow): void {
+  for (const { id, name, right, depths } of privileges.all()) {
+    write('privilege', {
+      privilegeid: id,
+      name,
+      accessright: right ? ACCESS_RIGHTS[right] : 0,
+      canbebasic: Number(depths.includes('Basic')),
+      canbelocal: Number(depths.includes('Local')),
+      canbedeep: Number(depths.includes('Deep')),
+      canbeglobal: Number(depths.includes('Global')),
+    });
+  }
+}
+
+function seedRole(
+  { store, privileges, roles, organization }: Seed,
+  write: WriteRow,
+  name: string,
+  given: Given[],
+): void {
+  const roleid = roleId(name);
+  const roletemplateid =
+    name === SYSTEM_ADMINISTRATOR ? ADMINISTRATOR_TEMPLATE : (privileges.standardRole(name)?.templateId ?? NO_TEMPLATE);
+  write('role', {
+    roleid,
+    name,
+    businessunitid: organization.businessUnitId,
+    parentrootroleid: roleid,
+    roletemplateid: roletemplateid === NO_TEMPLATE ? null : roletemplateid,
+    isinherited: 1,
+    ismanaged: 0,
+    organizationid: organization.id,
+  });
+  const has = store.get('SELECT 1 FROM roleprivileges WHERE roleid = ?', [roleid]);
+  if (!has) roles.grant(roleid, given);
+}
+
+const NO_TEMPLATE = '00000000-0000-0000-0000-000000000000';
 
 type Values = Readonly<Record<string, StoredValue>>;
 type WriteRow = (table: string, values: Values) => void;

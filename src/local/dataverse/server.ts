@@ -12,19 +12,14 @@ import { createEventQueue, type EventQueue } from './events/queue.ts';
 import { openKeys } from './keys.ts';
 import { openCatalog } from './metadata.ts';
 import { answer, errorReply, type Session } from './operations.ts';
+import { openPrivileges } from './privileges.ts';
 import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
+import { openRoles } from './roles.ts';
 import { factsOf } from './route.ts';
 import { createRules, type RuleAction, type Rules } from './rules.ts';
-import {
-  type Authentication,
-  type Authenticator,
-  type Caller,
-  createAuthenticator,
-  createPrivileges,
-  type RolePrivileges,
-} from './security.ts';
-import { ADMINISTRATOR_ID, type ApplicationUser, seed } from './seed.ts';
+import { type Authentication, type Authenticator, type Caller, createAuthenticator, createGuard } from './security.ts';
+import { ADMINISTRATOR_ID, type ApplicationUser, type RolePrivileges, seed } from './seed.ts';
 import { openSteps } from './steps.ts';
 import { derivedGuid, openStore } from './store.ts';
 import type { Assumptions, Environment, Organization } from './work.ts';
@@ -41,6 +36,8 @@ export interface DataverseOptions {
   users?: readonly ApplicationUser[];
   /** Roles besides System Administrator and System Customizer. */
   roles?: Readonly<Record<string, RolePrivileges>>;
+  /** How long requests go on with the privileges that a user had; about 30,000 ms in the service, 0 (the default) here. */
+  roleLagMs?: number;
   clock?: Clock;
   newId?: NewId;
   /** Most rows of a page, 5000 in the service. */
@@ -138,14 +135,27 @@ function openEmulator(options: DataverseOptions): Emulator {
     baseCurrencyId: derivedGuid('transactioncurrency/USD'),
     version: options.organization?.version ?? '9.2.25111.00152',
   };
-  seed(store, catalog, organization, options.users ?? [], options.roles ?? {}, clock.now());
+  const privileges = openPrivileges(catalog);
+  const roles = openRoles({ store, catalog, privileges, clock, lagMs: options.roleLagMs ?? 0 });
+  seed({
+    store,
+    catalog,
+    privileges,
+    roles,
+    organization,
+    users: options.users ?? [],
+    rolePrivileges: options.roles ?? {},
+    now: clock.now(),
+  });
   const keys = openKeys({ store, clock, newId, tableOf: catalog.table, stepMs: options.keyStepMs ?? 100 });
   const queue = createEventQueue({ organization, transport: options.transport ?? fetchTransport, clock, newId });
   const env: Environment = {
     catalog,
     store,
     keys,
-    privileges: createPrivileges(),
+    privileges,
+    roles,
+    guard: createGuard(privileges),
     steps: openSteps(store, catalog),
     organization,
     clock,
@@ -167,7 +177,7 @@ function openEmulator(options: DataverseOptions): Emulator {
   const authenticate = createAuthenticator({
     authentication: options.auth,
     store,
-    roles: options.roles ?? {},
+    roles,
     clock,
     origin: () => emulator.origin,
     administrator,

@@ -3,7 +3,9 @@ import type { NewId } from '../../shared/ids.ts';
 import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
 import type { Keys } from './keys.ts';
 import type { Catalog, Table } from './metadata.ts';
-import type { Caller, Privileges } from './security.ts';
+import type { PrivilegeCatalog } from './privileges.ts';
+import type { Roles } from './roles.ts';
+import type { Caller, Guard } from './security.ts';
 import type { Steps } from './steps.ts';
 import type { Store } from './store.ts';
 
@@ -27,7 +29,9 @@ export interface Environment {
   readonly catalog: Catalog;
   readonly store: Store;
   readonly keys: Keys;
-  readonly privileges: Privileges;
+  readonly privileges: PrivilegeCatalog;
+  readonly roles: Roles;
+  readonly guard: Guard;
   readonly steps: Steps;
   readonly organization: Organization;
   readonly clock: Clock;

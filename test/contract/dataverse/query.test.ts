@@ -216,10 +216,6 @@ describe('answers', () => {
       ['accounts?$expand=Account_Tasks', '$expand of the collection Account_Tasks'],
       ['accounts?$expand=primarycontactid($expand=createdby)', 'Nested $expand'],
       ['$metadata', '$metadata'],
-      [
-        "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')",
-        'RetrieveCurrentOrganization',
-      ],
     ];
     for (const [path, what] of paths) {
       const answer = await call('GET', path);

@@ -1,0 +1,36 @@
+import type { Table } from './metadata.ts';
+import type { Depth } from './privileges.ts';
+import type { Sql } from './query-sql.ts';
+import { identifier, type Store } from './store.ts';
+
+/** A user as the owner of rows. */
+export interface Principal {
+  readonly userId: string;
+  readonly businessUnitId: string;
+}
+
+const OWN = 't0.ownerid = ? OR t0.ownerid IN (SELECT teamid FROM teammembership WHERE systemuserid = ?)';
+
+const UNITS_BELOW = `
+  WITH RECURSIVE below(id) AS (SELECT ? UNION
+    SELECT businessunitid FROM businessunit JOIN below ON businessunit.parentbusinessunitid = below.id)
+  SELECT id FROM below`;
+
+/** The rows of a table (`t0`) that a privilege of this depth reaches; undefined for all of them. */
+export function reach({ userId, businessUnitId }: Principal, table: Table, depth: Depth): Sql | undefined {
+  if (depth === 'Global' || !table.userOwned) return undefined;
+  if (depth === 'Basic') return { text: OWN, values: [userId, userId] };
+  const unit = depth === 'Local' ? 't0.owningbusinessunit = ?' : `t0.owningbusinessunit IN (${UNITS_BELOW})`;
+  return { text: `${OWN} OR ${unit}`, values: [userId, userId, businessUnitId] };
+}
+
+/** Whether it reaches one row. */
+export function reaches(store: Store, principal: Principal, table: Table, depth: Depth, id: string): boolean {
+  const condition = reach(principal, table, depth);
+  if (!condition) return true;
+  const row = store.get(
+    `SELECT 1 FROM ${identifier(table.logicalName)} AS t0 WHERE ${identifier(table.primaryId)} = ? AND (${condition.text})`,
+    [id, ...condition.values],
+  );
+  return row !== undefined;
+}
