@@ -235,6 +235,17 @@ export const rightMissing = (userId: string, right: string, table: string, id: s
     `Principal with id ${userId} does not have ${right}Access right(s) for record with id ${id} of entity ${table}`,
   );
 
+export const duplicateApplicationUser = (applicationId: string) =>
+  new WireError(
+    400,
+    '0x8004F511',
+    `You are attempting to create an Application ID = ${applicationId} that already exists.`,
+  );
+
+/** UNCONFIRMED: the text. */
+export const accessModeFixed = () =>
+  new WireError(400, '0x80040d40', 'The access mode of an application user cannot be changed.');
+
 /** UNCONFIRMED: code and text. */
 export const unknownPrivilege = (name: string) =>
   new WireError(400, '0x80040203', `There is no privilege with the name ${name}.`);

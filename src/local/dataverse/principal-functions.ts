@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { requireOwnRole } from './directory.ts';
 import { invalidArgument, methodNotAllowed, notEmulated, rowNotFound, unknownPrivilege } from './errors.ts';
 import type { Table } from './metadata.ts';
 import type { Predicate } from './odata/ast.ts';
@@ -179,4 +180,5 @@ function requireRoleWrite(work: Work, { table, id }: RowReference): void {
   const row = readStored(work, table, id);
   if (!row) throw rowNotFound(table.logicalName, id);
   requireRight(work, table, 'Write', row);
+  requireOwnRole(row);
 }

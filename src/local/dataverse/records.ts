@@ -1,4 +1,5 @@
 import { computeColumns, fillChangedRow, fillNewRow } from './derive.ts';
+import { directoryRowChanging, directoryRowCreated, directoryRowDeleted, prepareDirectoryRow } from './directory.ts';
 import {
   alreadyExists,
   concurrencyNotEnabled,
@@ -37,6 +38,7 @@ export function createRow(work: Work, table: Table, change: RowChange): string {
   requireReferences(work, table, change);
   const sent = new Set(change.values.keys());
   const values = change.values;
+  prepareDirectoryRow(work, table, values);
   fillNewRow(work, table, values);
   computeColumns(work, table, values);
   checkRequired(table, values);
@@ -51,6 +53,7 @@ export function createRow(work: Work, table: Table, change: RowChange): string {
   );
   const id = String(values.get(table.primaryId));
   if (!reaches(env.store, caller, table, depth, id)) throw rightMissing(caller.userId, 'Create', table.logicalName, id);
+  directoryRowCreated(work, table, id);
   noteRegistration(work, table);
   raiseCreate(work, table, id, sent);
   return id;
@@ -70,6 +73,7 @@ export function updateRow(work: Work, table: Table, id: string, change: RowChang
   if (values.has('ownerid') && values.get('ownerid') !== current['ownerid']) {
     env.guard.require(caller, table, 'Assign');
   }
+  directoryRowChanging(work, table, id, values, current);
   fillChangedRow(work, table, values, current);
   computeColumns(work, table, values, current);
   if (STEP_TABLES.has(table.logicalName)) {
@@ -93,6 +97,7 @@ export function deleteRow(work: Work, table: Table, id: string, conditions: Cond
   if (!current) throw rowNotFound(table.logicalName, id);
   requireRight(work, table, 'Delete', current);
   checkVersion(table, current, conditions.ifMatch);
+  directoryRowDeleted(work, table, id, current);
   detachRelated(work, table, id);
   work.env.store.run(`DELETE FROM ${identifier(table.logicalName)} WHERE ${identifier(table.primaryId)} = ?`, [id]);
   noteRegistration(work, table);
@@ -187,6 +192,7 @@ const SET_BY_PLATFORM: ReadonlySet<string> = new Set([
   'incomingemaildeliverymethod',
   'incomingemailfilteringmethod',
   'incomingemailaccess',
+  'internalemailaddress',
   'invitestatuscode',
   'invoicenumber',
   'isinherited',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { APPLICATION_ACCESS_MODE } from './directory.ts';
 import { type Catalog, readMetadataFile, type Table } from './metadata.ts';
 import {
   ACCESS_RIGHTS,
@@ -176,8 +177,7 @@ const userRow = (organization: Organization, values: Values): Values => ({
   businessunitid: organization.businessUnitId,
   organizationid: organization.id,
   isdisabled: 0,
-  // 4: Non-interactive, which application users are.
-  accessmode: 4,
+  accessmode: APPLICATION_ACCESS_MODE,
   ...values,
 });
 
