@@ -7,9 +7,13 @@ import { type Answer, type CallOptions, KEYS, linesOf, startApp, type TestApp } 
 let app: TestApp;
 
 beforeAll(async () => {
-  app = await startApp();
+  // A limit that holds for long holds for every request of a connection, so tests of it have connections of their own.
+  app = await startApp({ settings: ({ connection }) => ({ ...connection('limited'), ...connection('unread') }) });
   await app.defineKey('account', 'accountnumber');
   await app.defineKey('account', 'tickersymbol');
+  await app.defineKey('contact', 'numberofchildren');
+  await app.defineKey('contact', 'lastonholdtime');
+  await app.defineKey('contact', 'firstname', 'birthdate');
 });
 afterEach(() => app.clearRules());
 afterAll(() => app.close());
@@ -94,6 +98,44 @@ describe('rows', () => {
     expect(settled(await send()).rows).toEqual([{ index: 0, key: { id }, outcome: 'created', id }]);
     expect(settled(await send()).outcomes).toEqual(['updated']);
     expect((await stored(p))[p]).toEqual({ id, name: 'By id' });
+  });
+
+  test.each([
+    ['a number', ['numberofchildren'], { numberofchildren: 7 }, { numberofchildren: '7' }],
+    [
+      'a time',
+      ['lastonholdtime'],
+      { lastonholdtime: '2026-05-31T10:00:00Z' },
+      { lastonholdtime: '2026-05-31 12:00:00+02:00' },
+    ],
+    [
+      'a text and a date',
+      ['firstname', 'birthdate'],
+      { firstname: "O'Neill & Söhne", birthdate: '2000-02-29' },
+      { firstname: "o'neill & söhne ", birthdate: '2000-02-29' },
+    ],
+  ])('are found again by a key of %s, however it is written', async (_, columns, first, again) => {
+    const send = (row: object) =>
+      app.call('POST', `tables/contact/upsert?keyColumns=${columns.join(',')}`, {
+        type: JSON_TYPE,
+        body: JSON.stringify([{ ...row, lastname: 'Keyed' }]),
+      });
+    const created = settled(await send(first));
+    expect(created.outcomes, JSON.stringify(created.rows)).toEqual(['created']);
+    const updated = settled(await send(again));
+    expect(updated.outcomes, JSON.stringify(updated.rows)).toEqual(['updated']);
+    expect(updated.rows[0].id).toBe(created.rows[0].id);
+  });
+
+  test('that two callers send at the same time become one row each', async () => {
+    const p = prefix();
+    const both = await Promise.all([upsert(CSV, csv(p, 50, 'One')), upsert(CSV, csv(p, 50, 'Two'))]);
+    const [one, two] = both.map(settled);
+    for (let at = 0; at < 50; at += 1) {
+      expect([one?.outcomes[at], two?.outcomes[at]].sort()).toEqual(['created', 'updated']);
+      expect(one?.rows[at].id).toBe(two?.rows[at].id);
+    }
+    expect(Object.keys(await stored(p))).toHaveLength(50);
   });
 
   test('of mode create, update and delete do only that', async () => {
@@ -391,6 +433,24 @@ describe('when Dataverse', () => {
     const { summary } = settled(await upsert(CSV, csv(p, 3)));
     expect(summary).toMatchObject({ complete: true, counts: { created: 3 }, throttled: { count: 2, waitedMs: 100 } });
     expect(Object.keys(await stored(p))).toHaveLength(3);
+  });
+
+  test('answers 429 for longer than a call may last, rows are told as refused at once and the rest is not tried', async () => {
+    const p = prefix();
+    const error = { error: { code: '0x80072321', message: 'Combined execution time exceeded the limit.' } };
+    await app.rule({ match: writes, action: { status: 429, headers: { 'Retry-After': '299' }, body: error } });
+    const { rows, summary } = settled(await upsert(CSV, csv(p, 501), '&connection=limited'));
+    expect(summary.counts).toMatchObject({ rejected: 500, skipped: 1 });
+    expect(rows[0].error).toMatchObject({ code: 'limitExceeded', hint: expect.stringContaining('Retry-After') });
+  });
+
+  test('answers 429 for long before the table is known, the caller is told when to come again', async () => {
+    await app.rule({
+      match: { path: 'EntityDefinitions' },
+      action: { status: 429, headers: { 'Retry-After': '299' } },
+    });
+    const answer = await upsert(CSV, 'accountnumber\n1', '&connection=unread');
+    expect([answer.status, answer.json.code, answer.headers.get('retry-after')]).toEqual([429, 'limitExceeded', '299']);
   });
 
   test.each([
