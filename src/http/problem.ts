@@ -29,16 +29,23 @@ export interface Problem {
 export class RequestError extends BridgeError {
   readonly status: number;
   readonly errors: readonly ProblemDetail[];
+  /** Headers that the answer has besides those of every problem. */
+  readonly headers: Readonly<Record<string, string>>;
 
   constructor(
     status: number,
     code: string,
     message: string,
-    options: ErrorOptions & { hint?: string | undefined; errors?: readonly ProblemDetail[] } = {},
+    options: ErrorOptions & {
+      hint?: string | undefined;
+      errors?: readonly ProblemDetail[];
+      headers?: Readonly<Record<string, string>>;
+    } = {},
   ) {
     super(code, message, options);
     this.status = status;
     this.errors = options.errors ?? [];
+    this.headers = options.headers ?? {};
   }
 }
 
@@ -155,6 +162,7 @@ export function problemResponse(error: unknown, requestId: string): HttpResponse
       'content-type': 'application/problem+json',
       'x-request-id': requestId,
       ...retryAfter(error, problem.status),
+      ...(error instanceof RequestError && error.headers),
     },
     body: JSON.stringify(problem),
   };

@@ -6,8 +6,14 @@ import { type Log, logLine } from '../telemetry/log.ts';
 import { problemResponse, RequestError } from './problem.ts';
 import { routeValues } from './route-values.ts';
 
-/** What a caller must bring: nothing, a function key, or the master key (the ★ routes). */
+/**
+ * What a caller must bring: nothing, a function key, or the master key (the ★ routes); with tokens of Entra nothing, the
+ * role `Bridge.Use`, or the role `Bridge.Admin`.
+ */
 export type Access = 'anonymous' | 'use' | 'admin';
+
+/** Lets a caller in by the request's header `authorization`, or throws RequestError 401, 403 or 503. */
+export type Authorize = (authorization: string | null, access: 'use' | 'admin') => Promise<void>;
 
 /** A request as a handler sees it: parsed, authorized, with a deadline. */
 export interface Call {
@@ -38,6 +44,8 @@ export interface RouteOptions {
   readonly clock: Clock;
   /** Throws SettingsError while app-wide settings have faults. */
   readonly assertSettings: () => void;
+  /** Decides who may call; left out, the host does by its keys. */
+  readonly authorize?: Authorize | undefined;
 }
 
 /** A response over HTTP lasts 230 s at most (Azure's load balancer); the rest is for what comes after the last row. */
@@ -51,7 +59,7 @@ export function registerRoutes(routes: readonly Route[], options: RouteOptions):
     app.http(route.name, {
       methods: [...route.methods],
       route: route.route,
-      authLevel: authLevels[route.access],
+      authLevel: options.authorize ? 'anonymous' : authLevels[route.access],
       handler: answering(route, options),
     });
   }
@@ -65,6 +73,9 @@ function answering(route: Route, options: RouteOptions): HttpHandler {
   return async (request, context) => {
     const requestId = requestIdOf(request, context);
     try {
+      if (route.access !== 'anonymous') {
+        await options.authorize?.(request.headers.get('authorization'), route.access);
+      }
       if (!route.withoutSettings) options.assertSettings();
       const url = new URL(request.url);
       const path = routeValues(route.route, url);

@@ -3,6 +3,7 @@ import { healthRoutes } from '../../../src/functions/health.ts';
 import { appRoutes } from '../../../src/functions/register.ts';
 import { createServices } from '../../../src/functions/services.ts';
 import { KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { mintToken } from '../../support/identity.ts';
 
 const routes = [...healthRoutes, ...appRoutes(createServices({}))];
 const cases = routes.flatMap((route) => route.methods.map((method) => ({ ...route, method })));
@@ -16,8 +17,9 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
+const pathOf = ({ route }: (typeof cases)[number]): string => route.replaceAll(/\{\w+\}/g, 'x');
 const statusOf = async (each: (typeof cases)[number], key: string | null): Promise<number> =>
-  (await app.call(each.method, each.route.replaceAll(/\{\w+\}/g, 'x'), { key })).status;
+  (await app.call(each.method, pathOf(each), { key })).status;
 
 test('every HTTP function of the host is a route of the wrapper, and every route is one of the host', () => {
   const registered = app.host.functions.filter(({ type }) => type === 'http');
@@ -38,6 +40,13 @@ describe.each([...byAccess('use'), ...byAccess('admin')])('$method $route', (eac
     expect(await statusOf(each, null)).toBe(401);
     expect(await statusOf(each, 'wrong')).toBe(401);
     expect(await statusOf(each, KEYS.master)).not.toBe(401);
+  });
+
+  test('is closed to a token of Entra, and to what Azure would say about a caller', async () => {
+    const caller = { ...app.identity.company.application, roles: ['Bridge.Use', 'Bridge.Admin'] };
+    const token = await mintToken(app.identity, app.environmentUrl, caller);
+    const headers = { authorization: `Bearer ${token}`, 'x-ms-client-principal-id': caller.objectId };
+    expect((await app.call(each.method, pathOf(each), { key: null, headers })).status).toBe(401);
   });
 });
 
