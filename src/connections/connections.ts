@@ -1,21 +1,27 @@
 import type { TokenCredential } from '@azure/identity';
-import { type ConnectionSettings, connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
+import type { ConnectionSettings, CredentialSettings } from '../config/connection-settings.ts';
+import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { createDataverseClient, type DataverseClient, type TokenSource } from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
 import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
-import { messageOf } from '../shared/errors.ts';
+import { messageOf, unreachable } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
-import { type CertificateCredential, createCertificateCredential } from './certificate-credential.ts';
+import type { Credential } from './credential.ts';
+import { type ClientProof, createEntraClient } from './entra-client.ts';
 import { ConnectionError } from './errors.ts';
+import { createManagedIdentityCredential } from './managed-identity-credential.ts';
 import { createTokenSource } from './token-source.ts';
 import { openVault, type Vault } from './vault.ts';
+import { certificateSource, secretSource, vaultKeySource } from './version-sources.ts';
+import { createVersionedCredential, type VersionSource } from './versioned-credential.ts';
 
 /** One environment as one application user. */
 export interface Connection {
   readonly settings: ConnectionSettings;
-  readonly vault: Vault;
-  readonly credential: CertificateCredential;
+  /** Where its credential is; undefined for one that needs no vault. */
+  readonly vault: Vault | undefined;
+  readonly credential: Credential;
   readonly token: TokenSource;
   readonly client: DataverseClient;
   readonly metadata: Metadata;
@@ -25,9 +31,19 @@ export interface Connection {
   assertWritable(): void;
 }
 
+export interface OpenConnection {
+  readonly connection: Connection;
+  close(): Promise<void>;
+}
+
 export interface Connections {
   /** Throws SettingsError when there is no such connection or its settings have faults. */
   get(name: string): Connection;
+  /**
+   * A connection of its own for settings that are not saved, to be closed after use; nothing is shared with others but
+   * the vault. Throws SettingsError when a vault is needed and none is set.
+   */
+  open(settings: ConnectionSettings): OpenConnection;
   /** The app's vault. Throws SettingsError when none is set. */
   vault(): Vault;
   close(): Promise<void>;
@@ -46,39 +62,40 @@ export interface ConnectionsOptions {
 /** Makes each connection at its first use and keeps it. */
 export function createConnections(options: ConnectionsOptions): Connections {
   const { settings, identity } = options;
-  const open = new Map<string, { readonly connection: Connection; close(): Promise<void> }>();
+  const opened = new Map<string, OpenConnection>();
   let vault: Vault | undefined;
   const vaultOf = (): Vault => {
     if (!settings.keyVaultUri)
       throw new SettingsError('settingsFault', 'No vault is set.', settings.faults, 'Set KEY_VAULT_URI.');
-    vault ??= openVault(settings.keyVaultUri, identity, options.clock);
+    vault ??= openVault(settings.keyVaultUri, identity, { clock: options.clock });
     return vault;
   };
+  const open = (connection: ConnectionSettings): OpenConnection => connect(connection, vaultOf, options);
   return {
     vault: vaultOf,
+    open,
     get(name) {
-      let entry = open.get(name);
+      let entry = opened.get(name);
       if (!entry) {
-        entry = connect(connectionSettings(settings, name), vaultOf(), options);
-        open.set(name, entry);
+        entry = open(connectionSettings(settings, name));
+        opened.set(name, entry);
       }
       return entry.connection;
     },
     async close() {
-      await Promise.all([...open.values()].map((entry) => entry.close()));
+      await Promise.all([...opened.values()].map((entry) => entry.close()));
     },
   };
 }
 
-function connect(
-  settings: ConnectionSettings,
-  vault: Vault,
-  options: ConnectionsOptions,
-): { connection: Connection; close(): Promise<void> } {
-  const { clock, random, newId, log } = options;
-  const credential = createCertificateCredential(settings, vault, clock);
+function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: ConnectionsOptions): OpenConnection {
+  const { clock, random, newId } = options;
+  const log: ConnectionsOptions['log'] = (message, facts) =>
+    options.log(message, { connection: settings.name, ...facts });
+  const vault = settings.credential.kind === 'managedIdentity' ? undefined : vaultOf();
+  const credential = createCredential(settings, vault, { ...options, log });
   const token = createTokenSource(credential.fetchToken, clock, (error) =>
-    log('token renewal failed', { connection: settings.name, reason: messageOf(error) }),
+    log('token renewal failed', { reason: messageOf(error) }),
   );
   const { origin, pathname: apiPath } = new URL(settings.apiUrl);
   const { transport, close } = poolTransport(origin, settings.maxConcurrency);
@@ -91,4 +108,37 @@ function connect(
     });
   };
   return { connection: { settings, vault, credential, token, client, metadata, apiPath, assertWritable }, close };
+}
+
+function createCredential(
+  settings: ConnectionSettings,
+  vault: Vault | undefined,
+  options: ConnectionsOptions,
+): Credential {
+  const { clock, identity, log } = options;
+  const connect = (proof: ClientProof) => createEntraClient(settings, proof);
+  if (!vault || settings.credential.kind === 'managedIdentity') {
+    const clientId = options.settings.managedIdentityClientId;
+    return createManagedIdentityCredential({ identity, clientId, connect, clock });
+  }
+  const onVaultFailed = (error: unknown): void => log('vault could not be read', { reason: messageOf(error) });
+  const source = sourceOf(settings.credential, vault, options);
+  return createVersionedCredential({ source, connect, clock, onVaultFailed });
+}
+
+function sourceOf(
+  credential: Exclude<CredentialSettings, { kind: 'managedIdentity' }>,
+  vault: Vault,
+  options: ConnectionsOptions,
+): VersionSource {
+  switch (credential.kind) {
+    case 'vaultKey':
+      return vaultKeySource(vault, credential.certificateName, options);
+    case 'certificate':
+      return certificateSource(vault, credential.certificateName);
+    case 'secret':
+      return secretSource(vault, credential.secretName);
+    default:
+      return unreachable(credential);
+  }
 }

@@ -1,9 +1,10 @@
 import type { TokenCredential } from '@azure/identity';
+import type { CertificateClient } from '@azure/keyvault-certificates';
+import type { CryptographyClient } from '@azure/keyvault-keys';
 import type { KeyVaultSecret, SecretClient } from '@azure/keyvault-secrets';
 import { isLoopback } from '../config/clouds.ts';
 import type { Clock } from '../shared/clock.ts';
-import { messageOf } from '../shared/errors.ts';
-import { ConnectionError } from './errors.ts';
+import { connectionErrorOfVault, disabledInVault, missingInVault } from './vault-errors.ts';
 
 /** A secret as the vault keeps it. */
 export interface VaultSecret {
@@ -14,57 +15,159 @@ export interface VaultSecret {
   readonly expiresOn: Date | undefined;
 }
 
-/** The part of Key Vault that the app reads. Every call throws ConnectionError `vault…` on failure. */
+/** A certificate as the vault keeps it, its key left inside. */
+export interface VaultCertificate {
+  readonly der: Buffer;
+  /** Address of the version's key, to sign with. */
+  readonly keyId: string;
+}
+
+/** What the vault tells of a version without its value. Times are milliseconds since 1970. */
+export interface VaultVersion {
+  readonly version: string;
+  readonly createdOn: number;
+  readonly validFrom?: number;
+  readonly expiresAt?: number;
+}
+
+/** The part of Key Vault that the app uses. Every call throws ConnectionError `vault…` or `identityUnavailable`. */
 export interface Vault {
   readonly uri: string;
   /** The current version of a secret. */
   latest(name: string, signal?: AbortSignal): Promise<VaultSecret>;
   /** The values of the newest enabled versions, the newest first. */
   newestEnabled(name: string, count: number, signal?: AbortSignal): Promise<string[]>;
+  /** A version's value, whether it is current or not: Key Vault reads secrets outside their validity, for tests. */
+  secret(name: string, version: string, signal?: AbortSignal): Promise<VaultSecret>;
+  /** The enabled versions, at least one, of a secret, or of the secret beside a certificate, the newest first. */
+  secretVersions(name: string, signal?: AbortSignal): Promise<VaultVersion[]>;
+  certificate(name: string, version: string, signal?: AbortSignal): Promise<VaultCertificate>;
+  /** The enabled versions of a certificate, at least one, the newest first. */
+  certificateVersions(name: string, signal?: AbortSignal): Promise<VaultVersion[]>;
+  /** Signs inside the vault with RSASSA-PSS and SHA-256. `keyId` is a certificate's. */
+  sign(keyId: string, data: Buffer, signal?: AbortSignal): Promise<Buffer>;
 }
 
-/** One client for one vault, made at its first use so that nothing is loaded or asked for at start. */
-export function openVault(uri: string, credential: TokenCredential, clock: Clock): Vault {
-  let client: Promise<SecretClient> | undefined;
-  const connect = (): Promise<SecretClient> => {
-    client ??= import('@azure/keyvault-secrets').then(
-      ({ SecretClient }) =>
-        new SecretClient(uri, credential, {
-          // The local vault's host name does not end in the vault's suffix, which the client would check.
-          disableChallengeResourceVerification: isLoopback(new URL(uri).hostname),
-        }),
-    );
-    return client;
+export interface VaultOptions {
+  readonly clock: Clock;
+  /** How long a call may take, retries included. */
+  readonly timeoutMs?: number;
+}
+
+const TIMEOUT_MS = 20_000;
+
+/**
+ * One client of each kind for one vault, made at its first use so that nothing is loaded or asked for at start. A client
+ * keeps its own sign-in with the vault, which costs every new one a round trip.
+ */
+export function openVault(uri: string, credential: TokenCredential, options: VaultOptions): Vault {
+  const { clock, timeoutMs = TIMEOUT_MS } = options;
+  // The local vault's host name does not end in the vault's suffix, which the clients would check.
+  const clientOptions = { disableChallengeResourceVerification: isLoopback(new URL(uri).hostname) };
+  const secrets = once(
+    async (): Promise<SecretClient> =>
+      new (await import('@azure/keyvault-secrets')).SecretClient(uri, credential, clientOptions),
+  );
+  const certificates = once(
+    async (): Promise<CertificateClient> =>
+      new (await import('@azure/keyvault-certificates')).CertificateClient(uri, credential, clientOptions),
+  );
+  const signers = new Map<string, () => Promise<CryptographyClient>>();
+  const signer = (keyId: string): Promise<CryptographyClient> => {
+    const known = signers.get(keyId);
+    const client =
+      known ??
+      once(async () => new (await import('@azure/keyvault-keys')).CryptographyClient(keyId, credential, clientOptions));
+    signers.set(keyId, client);
+    return client();
   };
-  const ask = async <T>(name: string, question: (client: SecretClient) => Promise<T>): Promise<T> => {
+
+  /** Asks within the time limit, and tells a failure as ConnectionError. */
+  const ask = async <T>(
+    object: string,
+    signal: AbortSignal | undefined,
+    question: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> => {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const abortSignal = signal ? AbortSignal.any([signal, timeout]) : timeout;
     try {
-      return await question(await connect());
+      return await question({ abortSignal });
     } catch (error) {
-      throw vaultError(uri, name, error);
+      signal?.throwIfAborted();
+      throw connectionErrorOfVault({ uri, object, timedOut: timeout.aborted }, error);
     }
   };
-  const optionsOf = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
+
+  const secretVersions = (name: string, signal?: AbortSignal): Promise<VersionProperties[]> =>
+    ask(name, signal, async (callOptions) => all((await secrets()).listPropertiesOfSecretVersions(name, callOptions)));
+  /** A name that is not there may come as an empty list. */
+  const enabled = (name: string, versions: readonly VersionProperties[]): VaultVersion[] => {
+    if (versions.length === 0) throw missingInVault(uri, name);
+    const found = newestFirst(versions);
+    if (found.length === 0) throw disabledInVault(uri, name);
+    return found;
+  };
+  const secret: Vault['secret'] = (name, version, signal) =>
+    ask(name, signal, async (callOptions) =>
+      toSecret(await (await secrets()).getSecret(name, { version, ...callOptions })),
+    );
   return {
     uri,
-    latest: (name, signal) => ask(name, async (secrets) => toSecret(await secrets.getSecret(name, optionsOf(signal)))),
-    newestEnabled: (name, count, signal) =>
-      ask(name, async (secrets) => {
-        const versions: { version: string; createdOn: number }[] = [];
-        for await (const each of secrets.listPropertiesOfSecretVersions(name, optionsOf(signal))) {
-          const current = each.expiresOn === undefined || each.expiresOn.getTime() > clock.now();
-          if (each.enabled && current && each.version) {
-            versions.push({ version: each.version, createdOn: each.createdOn?.getTime() ?? 0 });
-          }
-        }
-        versions.sort((a, b) => b.createdOn - a.createdOn);
-        const newest = versions.slice(0, count);
-        return Promise.all(
-          newest.map(
-            async ({ version }) => (await secrets.getSecret(name, { version, ...optionsOf(signal) })).value ?? '',
-          ),
-        );
+    secret,
+    secretVersions: async (name, signal) => enabled(name, await secretVersions(name, signal)),
+    latest: (name, signal) =>
+      ask(name, signal, async (callOptions) => toSecret(await (await secrets()).getSecret(name, callOptions))),
+    async newestEnabled(name, count, signal) {
+      const isOver = ({ expiresAt }: VaultVersion) => expiresAt !== undefined && expiresAt <= clock.now();
+      const versions = newestFirst(await secretVersions(name, signal)).filter((each) => !isOver(each));
+      const newest = await Promise.all(versions.slice(0, count).map(({ version }) => secret(name, version, signal)));
+      return newest.map(({ value }) => value);
+    },
+    certificate: (name, version, signal) =>
+      ask(name, signal, async (callOptions) => {
+        const found = await (await certificates()).getCertificateVersion(name, version, callOptions);
+        return { der: Buffer.from(found.cer ?? []), keyId: found.keyId ?? '' };
+      }),
+    certificateVersions: async (name, signal) =>
+      enabled(
+        name,
+        await ask(name, signal, async (callOptions) =>
+          all((await certificates()).listPropertiesOfCertificateVersions(name, callOptions)),
+        ),
+      ),
+    sign: (keyId, data, signal) =>
+      ask(keyId.split('/').at(-2) ?? keyId, signal, async (callOptions) => {
+        const { result } = await (await signer(keyId)).signData('PS256', data, callOptions);
+        return Buffer.from(result);
       }),
   };
+}
+
+interface VersionProperties {
+  readonly version?: string;
+  readonly enabled?: boolean;
+  readonly createdOn?: Date;
+  readonly notBefore?: Date;
+  readonly expiresOn?: Date;
+}
+
+async function all<T>(pages: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const each of pages) found.push(each);
+  return found;
+}
+
+function newestFirst(properties: readonly VersionProperties[]): VaultVersion[] {
+  return properties
+    .flatMap(({ version, enabled, createdOn, notBefore, expiresOn }): VaultVersion[] => {
+      if (!version || enabled === false) return [];
+      const times = {
+        ...(notBefore && { validFrom: notBefore.getTime() }),
+        ...(expiresOn && { expiresAt: expiresOn.getTime() }),
+      };
+      return [{ version, createdOn: createdOn?.getTime() ?? 0, ...times }];
+    })
+    .sort((a, b) => b.createdOn - a.createdOn);
 }
 
 const toSecret = (secret: KeyVaultSecret): VaultSecret => ({
@@ -74,28 +177,14 @@ const toSecret = (secret: KeyVaultSecret): VaultSecret => ({
   expiresOn: secret.properties.expiresOn,
 });
 
-function vaultError(uri: string, name: string, error: unknown): ConnectionError {
-  const status =
-    typeof error === 'object' && error !== null && 'statusCode' in error ? Number(error.statusCode) : undefined;
-  const { host } = new URL(uri);
-  if (status === 403 || status === 401) {
-    return new ConnectionError('vaultDenied', `The vault ${host} does not let the app read '${name}'.`, {
-      cause: error,
-      hint: 'Give the app’s managed identity the role Key Vault Secrets User on the vault, and check that the object is enabled.',
+/** Makes a thing at its first use; a failure to make it is not kept. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
     });
-  }
-  if (status === 404) {
-    return new ConnectionError('vaultObjectMissing', `The vault ${host} has no '${name}'.`, {
-      cause: error,
-      hint: 'Check the name in the settings, or create the object.',
-    });
-  }
-  return new ConnectionError(
-    'vaultUnavailable',
-    `The vault ${host} could not be read: ${status ?? messageOf(error).slice(0, 200)}.`,
-    {
-      cause: error,
-      hint: 'Check KEY_VAULT_URI, the vault’s network rules and the app’s managed identity.',
-    },
-  );
+    return made;
+  };
 }

@@ -1,13 +1,24 @@
 import type { Clock } from '../shared/clock.ts';
-import { BridgeError } from '../shared/errors.ts';
+import { BridgeError, messageOf } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
 import { DataverseError, errorFromAnswer } from './errors.ts';
 import { parseRetryAfter, retryDelay } from './retry.ts';
 import type { Transport, TransportResponse } from './transport.ts';
+import { challengedClaims } from './wire/claims-challenge.ts';
 import { REQUEST_HEADERS } from './wire/headers.ts';
 
-/** Gives the bearer token of the connection's application user. `renew` asks for one that is not the cached one. */
-export type TokenSource = (options?: { renew?: boolean; signal?: AbortSignal | undefined }) => string | Promise<string>;
+export interface TokenOptions {
+  /** Asks for a new one, whatever is there. */
+  readonly renew?: boolean;
+  /** The token that Dataverse has refused: another one is wanted, and this one again if there is none to be had. */
+  readonly rejected?: string;
+  /** The claims that a new one must have, as JSON. */
+  readonly claims?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Gives the bearer token of the connection's application user. */
+export type TokenSource = (options?: TokenOptions) => string | Promise<string>;
 
 export interface DataverseRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
@@ -178,16 +189,31 @@ const isNetworkFailure = (error: unknown): error is Error =>
 
 const causeOf = (error: Error): string => ('code' in error ? String(error.code) : error.name);
 
-/** Adds the token; a 401 is answered once with a renewed one. */
-function authentication({ tokens }: ClientOptions): Policy {
+/**
+ * Adds the token; a 401 is answered once with a renewed one, which carries the claims that the 401 asks for. Where no
+ * other token is to be had, the 401 stands: it is what the caller needs to hear.
+ */
+function authentication({ tokens, log }: ClientOptions): Policy {
   const withToken = (request: DataverseRequest, token: string): DataverseRequest => ({
     ...request,
     headers: { ...request.headers, authorization: `Bearer ${token}` },
   });
+  const anotherToken = async (rejected: string, claims: string | undefined, signal: AbortSignal | undefined) => {
+    try {
+      return await tokens({ rejected, claims, signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      log?.('token refused by Dataverse was not renewed', { reason: messageOf(error) });
+      return rejected;
+    }
+  };
   return (next) => async (request) => {
-    const response = await next(withToken(request, await tokens({ signal: request.signal })));
+    const token = await tokens({ signal: request.signal });
+    const response = await next(withToken(request, token));
     if (response.status !== 401) return response;
-    return next(withToken(request, await tokens({ renew: true, signal: request.signal })));
+    const claims = challengedClaims(headerOf(response, 'www-authenticate'));
+    const other = await anotherToken(token, claims, request.signal);
+    return other === token ? response : next(withToken(request, other));
   };
 }
 

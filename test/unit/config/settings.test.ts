@@ -85,7 +85,7 @@ describe('a connection', () => {
       'Dataverse__test__url',
       'Dataverse__test__tenantId',
       'Dataverse__test__clientId',
-      'Dataverse__test__certificateName',
+      'Dataverse__test__credential',
       'Dataverse__test__maxConcurrency',
     ]);
     expect(parseSettings(env).faults).toEqual([]);
@@ -100,6 +100,67 @@ describe('a connection', () => {
       expect.objectContaining({ code: 'connectionUnknown', hint: 'Connections are: default.' }),
     );
   });
+});
+
+describe('a credential', () => {
+  const { Dataverse__default__certificateName: _, ...bare } = complete;
+  const set = (properties: Record<string, string>): Record<string, string> => ({
+    ...bare,
+    ...Object.fromEntries(Object.entries(properties).map(([name, value]) => [`Dataverse__default__${name}`, value])),
+  });
+
+  test.each([
+    [{ certificateName: 'bridge' }, { kind: 'certificate', certificateName: 'bridge' }],
+    [
+      { credential: 'certificate', certificateName: 'bridge' },
+      { kind: 'certificate', certificateName: 'bridge' },
+    ],
+    [
+      { credential: 'vaultKey', certificateName: 'bridge' },
+      { kind: 'vaultKey', certificateName: 'bridge' },
+    ],
+    [
+      { credential: 'secret', secretName: 'bridge' },
+      { kind: 'secret', secretName: 'bridge' },
+    ],
+    [{ credential: 'managedIdentity' }, { kind: 'managedIdentity' }],
+  ])('is read from %j', (properties, credential) => {
+    expect(connectionSettings(parseSettings(set(properties)), 'default').credential).toEqual(credential);
+  });
+
+  test.each([
+    [{}, ['credential']],
+    [{ secretName: 'bridge' }, ['credential']],
+    [{ credential: 'authorizationCode' }, ['credential']],
+    [{ credential: 'password', secretName: 'bridge' }, ['credential']],
+    [{ credential: 'secret' }, ['secretName']],
+    [{ credential: 'secret', certificateName: 'bridge' }, ['certificateName', 'secretName']],
+    [{ credential: 'vaultKey', certificateName: 'a b' }, ['certificateName']],
+    [{ certificateName: 'bridge', secretName: 'bridge' }, ['secretName']],
+    [
+      { credential: 'managedIdentity', certificateName: 'bridge', secretName: 'bridge' },
+      ['certificateName', 'secretName'],
+    ],
+  ])('is refused in %j', (properties, faults) => {
+    expect(faultsOf(set(properties))).toEqual(faults.map((property) => `Dataverse__default__${property}`));
+  });
+
+  test('that nothing is stored for needs no vault', () => {
+    const { KEY_VAULT_URI: _vault, ...env } = set({ credential: 'managedIdentity' });
+    expect(faultsOf(env)).toEqual([]);
+  });
+});
+
+test('a scope for another host than the environment’s is named, and the connection can be tried all the same', () => {
+  const warningsFor = (scope: string) => {
+    const settings = parseSettings({ ...complete, Dataverse__default__scope: scope });
+    expect(settings.connections.has('default')).toBe(true);
+    return settings.connectionWarnings.get('default');
+  };
+  expect(warningsFor('https://contoso.crm4.dynamics.com/.default')).toBeUndefined();
+  expect(warningsFor('https://contoso.api.crm4.dynamics.com/.default')).toEqual([
+    { setting: 'Dataverse__default__scope', message: expect.stringContaining('contoso.crm4.dynamics.com') },
+  ]);
 });
 
 describe('app-wide settings', () => {

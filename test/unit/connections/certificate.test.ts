@@ -11,8 +11,7 @@ const other = makeCertificate({ subject: 'Other', validFrom: FROM, validTo: TO }
 
 const PEM = 'application/x-pem-file';
 const PFX = 'application/x-pkcs12';
-const read = (contentType: string | undefined, value: string) =>
-  readCertificate({ value, contentType, version: 'v1', expiresOn: undefined });
+const read = (contentType: string | undefined, value: string) => readCertificate({ value, contentType });
 
 /** A certificate for the key of `own`, issued by a certificate of `other`'s key. */
 function issued(): { leaf: string; issuer: string } {
@@ -42,12 +41,7 @@ describe('a certificate with its key', () => {
     ['PFX', PFX, own.pfxBase64()],
   ])('is read from %s', async (_, type, value) => {
     const certificate = await read(type, value);
-    expect(certificate).toMatchObject({
-      thumbprintSha256: own.thumbprintSha256,
-      validFrom: new Date(FROM),
-      validTo: new Date(TO),
-      version: 'v1',
-    });
+    expect(certificate.details).toEqual({ thumbprint: own.thumbprintSha256, validFrom: FROM, expiresAt: TO });
     expect(new X509Certificate(certificate.chainPem).fingerprint256.replaceAll(':', '')).toBe(own.thumbprintSha256);
     expect(certificate.privateKeyPem).toContain('PRIVATE KEY');
   });
@@ -55,10 +49,10 @@ describe('a certificate with its key', () => {
   test('is told from its chain, whose order does not matter', async () => {
     const { leaf, issuer } = issued();
     for (const certificates of [leaf + issuer, issuer + leaf, other.certPem + issuer + leaf]) {
-      const { chainPem, thumbprintSha256 } = await read(PEM, own.keyPem + certificates);
+      const { chainPem, details } = await read(PEM, own.keyPem + certificates);
       const chain = chainPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
       expect(chain.map((pem) => new X509Certificate(pem).subject)).toEqual(['CN=Leaf', 'CN=Issuer']);
-      expect(thumbprintSha256).toBe(new X509Certificate(leaf).fingerprint256.replaceAll(':', ''));
+      expect(details.thumbprint).toBe(new X509Certificate(leaf).fingerprint256.replaceAll(':', ''));
     }
   });
 });
@@ -86,7 +80,8 @@ test.each([
 });
 
 describe('a certificate is current', () => {
-  const at = async (now: number): Promise<void> => assertCurrent(await read(PEM, own.keyPem + own.certPem), now);
+  const at = async (now: number): Promise<void> =>
+    assertCurrent((await read(PEM, own.keyPem + own.certPem)).details, now);
 
   test('from its first moment to the last before its end', async () => {
     await expect(at(FROM)).resolves.toBeUndefined();

@@ -96,14 +96,37 @@ describe('a renewal that fails', () => {
     expect(token()).toBe('token 3');
   });
 
-  test('fails the callers once the token is over, and the next call tries again', async () => {
-    const { token, clock, fail } = source();
+  test('fails the callers once the token is over, without a request for each of them', async () => {
+    const { token, clock, fail, fetchToken } = source();
     await token();
     fail(new Error('Entra is down'));
     clock.advance(HOUR_MS);
     await expect(Promise.all([token(), token()])).rejects.toThrow('Entra is down');
+    await expect(token()).rejects.toThrow('Entra is down');
+    expect(fetchToken).toHaveBeenCalledTimes(2);
     fail(undefined);
-    expect(await token()).toMatch(/^token \d$/);
+    clock.advance(1_000);
+    expect(await token()).toBe('token 3');
+  });
+
+  test('rests longer each time, and never for more than five minutes', async () => {
+    const { token, clock, fail, fetchToken } = source();
+    await token();
+    fail(new Error('Entra is down'));
+    clock.advance(HOUR_MS / 2);
+    const rests: number[] = [];
+    for (let before = fetchToken.mock.calls.length, rested = 0; rests.length < 7; rested += 5_000) {
+      expect(token()).toBe('token 1');
+      await settle();
+      const now = fetchToken.mock.calls.length;
+      if (now > before) {
+        rests.push(rested / 1_000);
+        rested = 0;
+      }
+      before = now;
+      clock.advance(5_000);
+    }
+    expect(rests).toEqual([0, 15, 30, 60, 120, 240, 300]);
   });
 });
 
@@ -113,6 +136,44 @@ test('a forced renewal is one for all who force it at the same time', async () =
   expect(await Promise.all([token({ renew: true }), token({ renew: true })])).toEqual(['token 2', 'token 2']);
   expect(token()).toBe('token 2');
   expect(fetchToken).toHaveBeenCalledTimes(2);
+});
+
+describe('a token that Dataverse refused', () => {
+  test('is renewed once for all who held it', async () => {
+    const { token, fetchToken } = source();
+    await token();
+    const refused = { rejected: 'token 1' };
+    expect(await Promise.all([token(refused), token(refused)])).toEqual(['token 2', 'token 2']);
+    expect(token(refused)).toBe('token 2');
+    expect(fetchToken).toHaveBeenCalledTimes(2);
+  });
+
+  test('is not renewed again at once where the renewed one is refused too', async () => {
+    const { token, clock, fetchToken } = source();
+    await token();
+    await token({ rejected: 'token 1' });
+    expect(token({ rejected: 'token 2' })).toBe('token 2');
+    expect(fetchToken).toHaveBeenCalledTimes(2);
+    clock.advance(15_000);
+    expect(await token({ rejected: 'token 2' })).toBe('token 3');
+  });
+
+  test('is renewed with the claims that Dataverse asks for, whatever was renewed before', async () => {
+    const { token, fetchToken } = source();
+    await token();
+    await token({ rejected: 'token 1' });
+    expect(await token({ rejected: 'token 2', claims: '{"a":1}' })).toBe('token 3');
+    expect(token({ rejected: 'token 3', claims: '{"a":1}' })).toBe('token 3');
+    expect(fetchToken).toHaveBeenLastCalledWith({ claims: '{"a":1}' });
+  });
+
+  test('still serves others when its renewal fails', async () => {
+    const { token, fail } = source();
+    await token();
+    fail(new Error('Entra is down'));
+    await expect(token({ rejected: 'token 1' })).rejects.toThrow('Entra is down');
+    expect(token()).toBe('token 1');
+  });
 });
 
 test('a caller that stops waiting leaves the others waiting', async () => {

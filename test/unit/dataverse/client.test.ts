@@ -1,15 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { createDataverseClient, newMeter } from '../../../src/dataverse/client.ts';
+import { createDataverseClient, newMeter, type TokenOptions, type TokenSource } from '../../../src/dataverse/client.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../../src/dataverse/transport.ts';
 import { fakeClock } from '../../support/clock.ts';
 
 type Answer = { status: number; headers?: Record<string, string>; body?: unknown } | Error;
 
 /** A client whose transport gives the answers in turn. */
-function clientAnswered(...answers: Answer[]) {
+const clientAnswered = (...answers: Answer[]) => clientWith(undefined, ...answers);
+
+function clientWith(tokens: TokenSource | undefined, ...answers: Answer[]) {
   const clock = fakeClock();
   const sent: TransportRequest[] = [];
-  const renewals: boolean[] = [];
+  const asked: (TokenOptions | undefined)[] = [];
   const transport: Transport = async (request): Promise<TransportResponse> => {
     sent.push(request);
     const answer = answers[Math.min(sent.length, answers.length) - 1];
@@ -20,16 +22,18 @@ function clientAnswered(...answers: Answer[]) {
   };
   const client = createDataverseClient({
     apiUrl: 'https://contoso.crm4.dynamics.com/api/data/v9.2/',
-    tokens: (options) => {
-      renewals.push(options?.renew ?? false);
-      return options?.renew ? 'second' : 'first';
-    },
+    tokens:
+      tokens ??
+      ((options) => {
+        asked.push(options);
+        return options?.rejected === 'first' ? 'second' : 'first';
+      }),
     transport,
     clock,
     random: () => 0,
     newId: () => 'correlation',
   });
-  return { client, clock, sent, renewals };
+  return { client, clock, sent, asked };
 }
 
 const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
@@ -50,11 +54,32 @@ describe('a request', () => {
     });
   });
 
-  test('answered with 401 is sent once more with a renewed token', async () => {
-    const { client, sent, renewals } = clientAnswered({ status: 401 }, { status: 200 });
+  test('answered with 401 is sent once more with another token', async () => {
+    const { client, sent, asked } = clientAnswered({ status: 401 }, { status: 200 });
     await client.send({ method: 'POST', path: 'accounts', body: '{}' });
-    expect(renewals).toEqual([false, true]);
+    expect(asked).toEqual([{}, { rejected: 'first' }]);
     expect(sent.map((request) => request.headers['authorization'])).toEqual(['Bearer first', 'Bearer second']);
+  });
+
+  test('answered with a claims challenge asks for a token with these claims', async () => {
+    const claims = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}';
+    const challenge = `Bearer realm="", authorization_uri="https://login.microsoftonline.com/t/oauth2/authorize", error="insufficient_claims", claims="${Buffer.from(claims).toString('base64')}"`;
+    const { client, asked } = clientAnswered(
+      { status: 401, headers: { 'www-authenticate': challenge } },
+      { status: 200 },
+    );
+    await client.send({ method: 'GET', path: 'WhoAmI' });
+    expect(asked[1]).toEqual({ rejected: 'first', claims });
+  });
+
+  test('fails with the 401 when no other token is to be had, and is not sent again', async () => {
+    const refused = Object.assign(new Error('Entra is down'), { code: 'entraUnreachable' });
+    for (const other of [() => Promise.reject(refused), () => 'first']) {
+      const tokens: TokenSource = (options) => (options?.rejected === undefined ? 'first' : other());
+      const { client, sent } = clientWith(tokens, { status: 401 });
+      await expect(client.send({ method: 'GET', path: 'WhoAmI' })).rejects.toMatchObject({ code: 'unauthenticated' });
+      expect(sent).toHaveLength(1);
+    }
   });
 
   test('answered with 401 again fails', async () => {
