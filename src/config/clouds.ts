@@ -1,34 +1,47 @@
 /**
  * The Microsoft clouds in which Dataverse runs: the suffix of environment hosts and the Entra authority that issues
- * their tokens. Suffixes: learn.microsoft.com, "Dynamics 365 and Power Platform datacenter regions" and
+ * their tokens. Issuers of version 1 tokens:
+ * learn.microsoft.com/answers/questions/1190472/what-are-the-token-issuers-for-the-sovereign-cloud. Suffixes: learn.microsoft.com, "Dynamics 365 and Power Platform datacenter regions" and
  * "Dynamics 365 US Government". Order matters: a longer suffix stands before one that it ends with.
  */
 export interface Cloud {
   readonly name: string;
   readonly environmentSuffixes: readonly string[];
   readonly authority: string;
+  /** What stands in front of the tenant in the issuer of version 1 tokens. */
+  readonly issuerV1: string;
 }
+
+/** Entra of the public cloud. */
+export const PUBLIC_AUTHORITY = {
+  url: 'https://login.microsoftonline.com',
+  issuerV1: 'https://sts.windows.net',
+} as const;
 
 const clouds: readonly Cloud[] = [
   {
     name: 'US Government (GCC High)',
     environmentSuffixes: ['.crm.microsoftdynamics.us'],
     authority: 'https://login.microsoftonline.us',
+    issuerV1: 'https://sts.windows.net',
   },
   {
     name: 'US Government (DoD)',
     environmentSuffixes: ['.crm.appsplatform.us'],
     authority: 'https://login.microsoftonline.us',
+    issuerV1: 'https://sts.windows.net',
   },
   {
     name: 'China',
     environmentSuffixes: ['.crm.dynamics.cn'],
     authority: 'https://login.partner.microsoftonline.cn',
+    issuerV1: 'https://sts.chinacloudapi.cn',
   },
   {
     name: 'public',
     environmentSuffixes: ['.dynamics.com'],
-    authority: 'https://login.microsoftonline.com',
+    authority: PUBLIC_AUTHORITY.url,
+    issuerV1: PUBLIC_AUTHORITY.issuerV1,
   },
 ];
 
@@ -51,6 +64,10 @@ export function cloudOf(host: string): Cloud | undefined {
     ),
   );
 }
+
+/** The cloud whose tokens come from this origin, by its current name. */
+export const cloudOfAuthority = (origin: string): Cloud | undefined =>
+  clouds.find((cloud) => cloud.authority === origin);
 
 /** Whether tokens may be asked from this host (`host` includes the port). */
 export const isMicrosoftAuthority = (host: string): boolean => authorityHosts.has(host);

@@ -4,6 +4,8 @@ import { type Activations, createActivations } from '../activations/activations.
 import { dataverseTarget } from '../activations/dataverse-target.ts';
 import { type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type Connections, createConnections } from '../connections/connections.ts';
+import { bearerAuthorization } from '../http/bearer.ts';
+import type { Authorize } from '../http/routes.ts';
 import { type Clock, systemClock } from '../shared/clock.ts';
 import { newGuid } from '../shared/ids.ts';
 import { openStorage, type Storage } from '../storage/storage.ts';
@@ -17,6 +19,8 @@ export interface Services {
   readonly clock: Clock;
   readonly log: Log;
   readonly connections: Connections;
+  /** Decides who may call, where the host's keys do not. */
+  readonly authorize: Authorize | undefined;
   storage(): Storage;
   activations(): Activations;
   webhookReceiver(): WebhookReceiver;
@@ -49,6 +53,8 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     clock,
     log,
     connections,
+    authorize:
+      settings.callers.kind === 'entra' ? bearerAuthorization(settings.callers, { clock, fetch, log }) : undefined,
     assertSettings,
     storage,
     activations: once(() =>
