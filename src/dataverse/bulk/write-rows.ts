@@ -1,4 +1,4 @@
-import { unreachable } from '../../shared/errors.ts';
+import { BridgeError, unreachable } from '../../shared/errors.ts';
 import type { NewId } from '../../shared/ids.ts';
 import { sendBatch } from '../batch.ts';
 import type { CallMeter, DataverseClient } from '../client.ts';
@@ -94,12 +94,13 @@ async function writeMixed(writer: Writer, batch: readonly (RowToWrite | RowOutco
 
 interface Writer extends WriteContext {
   /** The outage that ended this write; rows behind it are skipped. */
-  outage: DataverseError | undefined;
+  outage: BridgeError | undefined;
 }
 
 /**
  * The outcomes of `work`, or where it failed and the writer is to reject, a rejection of each row that it concerned. An
- * outage ends the write besides; a refusal (of a look-up that the role does not allow) says nothing of other rows.
+ * outage ends the write besides, and so does it when no token is to be had; a refusal (of a look-up that the role does
+ * not allow) says nothing of other rows.
  */
 async function orReject(
   writer: Writer,
@@ -109,15 +110,16 @@ async function orReject(
   try {
     return await work();
   } catch (error) {
-    if (writer.onOutage !== 'reject' || !(error instanceof DataverseError)) throw error;
-    if (!isOutage(error)) return rows.map((row) => outcomeOf(row, 'rejected', undefined, rowError(error)));
+    if (writer.onOutage !== 'reject' || !(error instanceof BridgeError)) throw error;
+    if (error instanceof DataverseError && !isOutage(error))
+      return rows.map((row) => outcomeOf(row, 'rejected', undefined, rowError(error)));
     writer.outage = error;
     return rows.map((row) => outcomeOf(row, 'rejected', undefined, outageError(error)));
   }
 }
 
 /** An outage without an answer leaves open whether the row was written; one with a refusal does not. */
-function outageError(error: DataverseError): RowError {
+function outageError(error: BridgeError): RowError {
   const refused = error.code === 'unauthenticated' || error.code === 'limitExceeded';
   return {
     code: refused ? error.code : 'outcomeUnknown',

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { connect } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Answer, type CallOptions, KEYS, linesOf, startApp, type TestApp } from '../../support/app.ts';
 
 let app: TestApp;
@@ -192,30 +193,63 @@ describe('rows', () => {
 
   test('are answered before the body has ended', async () => {
     const p = prefix();
-    let more: ReadableStreamDefaultController<Uint8Array> | undefined;
-    const body = new ReadableStream<Uint8Array>({
-      start(controller) {
-        more = controller;
-        controller.enqueue(Buffer.from(`${csv(p, 600)}\n`));
-      },
-    });
-    const response = await fetch(`${app.url}/api/tables/account/upsert?keyColumns=accountnumber`, {
-      method: 'POST',
-      headers: { 'x-functions-key': KEYS.function, 'content-type': CSV },
-      body,
-      duplex: 'half',
-    });
-    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let text = (await reader?.read())?.value ?? '';
-    expect(JSON.parse(text.split('\n')[0] ?? '')).toMatchObject({ index: 0, outcome: 'created' });
-    more?.enqueue(Buffer.from(`${p}last,Last`));
-    more?.close();
-    for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) text += read.value;
-    expect(JSON.parse(text.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({
-      summary: { input: 601, complete: true },
-    });
+    const call = await slowly(`${csv(p, 600)}\n`);
+    expect(call.firstLine).toMatchObject({ index: 0, outcome: 'created' });
+    expect(await call.end(`${p}last,Last`)).toMatchObject({ summary: { input: 601, complete: true } });
+  });
+
+  test('that come after the deadline of the call are told as not tried', async () => {
+    const p = prefix();
+    const call = await slowly(`${csv(p, 600)}\n`);
+    const now = Date.now();
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now + 201_000);
+    const { summary } = await call.end(`${p}late,Late\n${p}later,Later`);
+    clock.mockRestore();
+    expect(summary).toMatchObject({ input: 602, complete: false });
+    // Which rows had been taken by then is up to the network; 500 are one request.
+    expect(summary.counts.created).toBeGreaterThanOrEqual(500);
+    expect(summary.counts.created + summary.counts.skipped).toBe(602);
+    const late = call.lines().slice(summary.counts.created, -1);
+    expect(late.map(({ outcome, error }) => [outcome, error.code])).toEqual(late.map(() => ['skipped', 'deadline']));
+    expect(late.at(-1)).toMatchObject({ index: 601 });
+    expect((await stored(p))[`${p}late`]).toBeUndefined();
   });
 });
+
+/** Sends the beginning of a body and waits for the first line; `end` sends the rest and resolves with the last one. */
+async function slowly(beginning: string) {
+  let more: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      more = controller;
+      controller.enqueue(Buffer.from(beginning));
+    },
+  });
+  const response = await fetch(`${app.url}/api/tables/account/upsert?keyColumns=accountnumber`, {
+    method: 'POST',
+    headers: { 'x-functions-key': KEYS.function, 'content-type': CSV },
+    body,
+    duplex: 'half',
+  });
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('\n')) text += (await reader?.read())?.value ?? '';
+  const lines = () =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  return {
+    firstLine: JSON.parse(text.slice(0, text.indexOf('\n'))),
+    lines,
+    async end(rest: string) {
+      more?.enqueue(Buffer.from(rest));
+      more?.close();
+      for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) text += read.value;
+      return lines().at(-1);
+    },
+  };
+}
 
 describe('a request that cannot be served', () => {
   test.each([
@@ -270,6 +304,15 @@ describe('a request that cannot be served', () => {
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
     expect(answer.json).toMatchObject({ status, code, requestId: answer.headers.get('x-request-id') });
     expect(answer.json.hint ?? answer.json.detail).not.toBe('');
+  });
+
+  test('for more bytes than the platform takes is told as soon as they are announced', async () => {
+    const headers = { 'x-functions-key': KEYS.function, 'content-type': CSV, 'content-length': 101 * 1024 * 1024 };
+    const sent = request(`${app.url}/api/tables/account/upsert`, { method: 'POST', headers });
+    sent.write('accountid\n');
+    const [response] = await once(sent, 'response');
+    sent.on('error', () => {}).destroy();
+    expect(response.statusCode).toBe(413);
   });
 
   test('names every unknown column of the header and what comes near', async () => {

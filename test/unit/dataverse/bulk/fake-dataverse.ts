@@ -42,7 +42,7 @@ export interface Sent {
 }
 
 /** What becomes of a request: undefined lets it go on. */
-export type Fault = (sent: Sent) => { before?: DataverseError; after?: DataverseError } | undefined;
+export type Fault = (sent: Sent) => { before?: Error; after?: Error } | undefined;
 
 /**
  * Accounts in memory behind a client, keyed by account number: bulk messages are all or nothing, operations of a batch

@@ -6,6 +6,7 @@ import type { RowOutcome } from '../../../../src/dataverse/bulk/outcomes.ts';
 import { type RowToWrite, type WriteContext, writeRows } from '../../../../src/dataverse/bulk/write-rows.ts';
 import { newMeter } from '../../../../src/dataverse/client.ts';
 import { DataverseError } from '../../../../src/dataverse/errors.ts';
+import { BridgeError } from '../../../../src/shared/errors.ts';
 import { ACCOUNT, type Fault, fakeDataverse, serviceError } from './fake-dataverse.ts';
 
 const network = new DataverseError('network', 'Dataverse gave no answer: ECONNRESET.');
@@ -46,7 +47,7 @@ async function write(
 const kinds = (outcomes: readonly RowOutcome[]) => outcomes.map(({ outcome }) => outcome);
 
 /** Lets the first request of a kind fail. */
-const failing = (kind: string, when: 'before' | 'after', error: DataverseError, times = 1): Fault => {
+const failing = (kind: string, when: 'before' | 'after', error: Error, times = 1): Fault => {
   let left = times;
   return (sent) => {
     if (sent.kind !== kind || left === 0) return undefined;
@@ -177,6 +178,7 @@ describe('an outage', () => {
     ['no answer', network, 'outcomeUnknown'],
     ['503', serviceError(503, '0x80040216'), 'outcomeUnknown'],
     ['a page of HTML', new DataverseError('notDataverse', 'HTML'), 'outcomeUnknown'],
+    ['no token', new BridgeError('tokenRefused', 'Entra refused a token.'), 'outcomeUnknown'],
     ['401', serviceError(401, ''), 'unauthenticated'],
     ['429 without end', serviceError(429, '0x80072322'), 'limitExceeded'],
   ])('of %s rejects the rows of its request and skips those behind, where told to', async (_, error, code) => {
