@@ -1,8 +1,8 @@
 /**
- * The Microsoft clouds in which Dataverse runs: the suffix of environment hosts and the Entra authority that issues
- * their tokens. Issuers of version 1 tokens:
- * learn.microsoft.com/answers/questions/1190472/what-are-the-token-issuers-for-the-sovereign-cloud. Suffixes: learn.microsoft.com, "Dynamics 365 and Power Platform datacenter regions" and
- * "Dynamics 365 US Government". Order matters: a longer suffix stands before one that it ends with.
+ * The Microsoft clouds in which Dataverse runs: the suffix of environment hosts, the Entra authority that issues their
+ * tokens, and how it names itself in them. Suffixes: learn.microsoft.com, "Dynamics 365 and Power Platform datacenter
+ * regions" and "Dynamics 365 US Government"; issuers of version 1 tokens: learn.microsoft.com/answers/questions/1190472.
+ * Order matters: a longer suffix stands before one that it ends with.
  */
 export interface Cloud {
   readonly name: string;
