@@ -4,6 +4,7 @@ import { type Activations, createActivations } from '../activations/activations.
 import { dataverseTarget } from '../activations/dataverse-target.ts';
 import { type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type Connections, createConnections } from '../connections/connections.ts';
+import { type HealthRecords, openHealthRecords } from '../health/records.ts';
 import { bearerAuthorization } from '../http/bearer.ts';
 import type { Authorize } from '../http/routes.ts';
 import { type Clock, systemClock } from '../shared/clock.ts';
@@ -25,6 +26,8 @@ export interface Services {
   activations(): Activations;
   webhookReceiver(): WebhookReceiver;
   webhookEvents(): EventStore;
+  /** What the last checks of connections found. */
+  healthRecords(): HealthRecords;
   /** Throws SettingsError while app-wide settings have faults. */
   assertSettings(): void;
 }
@@ -54,7 +57,9 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     log,
     connections,
     authorize:
-      settings.callers.kind === 'entra' ? bearerAuthorization(settings.callers, { clock, fetch, log }) : undefined,
+      settings.callers.kind === 'entra'
+        ? bearerAuthorization(settings.callers, { clock, send: fetch, log })
+        : undefined,
     assertSettings,
     storage,
     activations: once(() =>
@@ -78,6 +83,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
       }),
     ),
     webhookEvents: once(() => createEventStore({ storage: storage() })),
+    healthRecords: once(() => openHealthRecords(storage())),
   };
 }
 

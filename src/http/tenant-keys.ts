@@ -8,7 +8,7 @@ import type { Log } from '../telemetry/log.ts';
 export interface TenantKeysOptions {
   readonly tenant: Pick<EntraCallers, 'tenantId' | 'authority' | 'issuers'>;
   readonly clock: Clock;
-  readonly fetch: typeof fetch;
+  readonly send: typeof fetch;
   readonly log: Log;
 }
 
@@ -39,7 +39,7 @@ const keysSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid
  * first token, by one request however many callers wait, and again in the background each hour, or at once when a token
  * names a key that is not known yet. Throws TenantKeysError, and jose's JWKSNoMatchingKey.
  */
-export function createTenantKeys({ tenant, clock, fetch, log }: TenantKeysOptions): JWTVerifyGetKey {
+export function createTenantKeys({ tenant, clock, send, log }: TenantKeysOptions): JWTVerifyGetKey {
   const [issuer] = tenant.issuers;
   const metadataUrl = new URL(`${tenant.authority}/${tenant.tenantId}/v2.0/.well-known/openid-configuration`);
   let held: { readonly find: JWTVerifyGetKey; readonly since: number } | undefined;
@@ -48,7 +48,7 @@ export function createTenantKeys({ tenant, clock, fetch, log }: TenantKeysOption
   let lastFailure: unknown;
 
   const getJson = async (url: URL): Promise<unknown> => {
-    const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+    const response = await send(url, { redirect: 'error', signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
     if (!response.ok) throw new Error(`${url.host} answered ${response.status}.`);
     return response.json();
   };

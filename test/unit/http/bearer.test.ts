@@ -43,7 +43,7 @@ function world() {
   };
   const authorize = bearerAuthorization(callers, {
     clock,
-    fetch: answer,
+    send: answer,
     log: (message, facts) => lines.push(`${message} ${JSON.stringify(facts)}`),
   });
   const now = (): number => Math.floor(clock.now() / 1000);
