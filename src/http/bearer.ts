@@ -5,11 +5,11 @@ import { RequestError } from './problem.ts';
 import type { Authorize } from './routes.ts';
 import { createTenantKeys, PAUSE_MS, TenantKeysError, type TenantKeysOptions } from './tenant-keys.ts';
 
-export const USE_ROLE = 'Bridge.Use';
+const USE_ROLE = 'Bridge.Use';
 /** Opens what `Bridge.Use` opens, too: an operator needs one role only. */
-export const ADMIN_ROLE = 'Bridge.Admin';
+const ADMIN_ROLE = 'Bridge.Admin';
 
-export type TokenFault =
+type TokenFault =
   | 'tokenMissing'
   | 'tokenMalformed'
   | 'tokenNotTrusted'
@@ -19,7 +19,7 @@ export type TokenFault =
   | 'tokenExpired'
   | 'tokenKind';
 
-/** What the libraries for .NET and Node of Microsoft grant, too. */
+/** As much as Microsoft's own libraries grant (`DefaultClockSkew` of Microsoft.IdentityModel.Tokens). */
 const CLOCK_TOLERANCE_SECONDS = 300;
 /** Node refuses a request whose headers are longer. */
 const LONGEST_TOKEN = 16_384;
