@@ -27,7 +27,8 @@ const THREADS = 2;
  */
 export async function openEngine(folder: string, signal?: AbortSignal): Promise<Engine> {
   signal?.throwIfAborted();
-  const { DuckDBInstance } = await import('@duckdb/node-api');
+  // The package is CommonJS: a bundle knows its exports as the default one only.
+  const { DuckDBInstance } = (await import('@duckdb/node-api')).default;
   const memory = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
   const instance = await DuckDBInstance.create(':memory:', {
     threads: String(THREADS),

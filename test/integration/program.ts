@@ -16,10 +16,18 @@ export interface Program {
   readonly ended: Promise<number | NodeJS.Signals | null>;
 }
 
-export function start(command: string, args: readonly string[]): Program {
+export function start(
+  command: string,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Program {
   // The tests' own authority and storage are not the program's.
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
-  const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, {
+    cwd: options.cwd ?? root,
+    env: { ...env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const lines: string[] = [];
   const waiting = new Set<(line: string) => void>();
   for (const input of [child.stdout, child.stderr]) {

@@ -1,0 +1,6 @@
+import { PACKAGE_FOLDER, packageApp } from './package-app.ts';
+
+await packageApp();
+process.stdout.write(
+  `${PACKAGE_FOLDER} is ready for: func azure functionapp publish <app name> (called in that folder)\n`,
+);
