@@ -1,43 +1,272 @@
 import { app } from '@azure/functions';
-import { testConnection } from '../health/connection-test.ts';
+import { activationUses } from '../health/activation-uses.ts';
+import { userName, whoAmI } from '../health/application-user.ts';
+import { type ConnectionTest, type TestOptions, testConnection } from '../health/connection-test.ts';
+import type { ProbeMode } from '../health/probe.ts';
+import { type Readiness, readReadiness } from '../health/readiness.ts';
+import type { CheckRecord, HealthEvent } from '../health/records.ts';
+import { parseUnsaved, UNSAVED } from '../health/unsaved.ts';
+import { jsonBody } from '../http/body.ts';
+import { RequestError } from '../http/problem.ts';
 import { json, type Route } from '../http/routes.ts';
+import { isoTime } from '../shared/clock.ts';
+import { newGuid } from '../shared/ids.ts';
+import { StorageError } from '../storage/errors.ts';
+import { type Log, logLine } from '../telemetry/log.ts';
 import type { Services } from './services.ts';
 
+/** How often the timer checks; `SCHEDULE` says the same. */
+const INTERVAL_MS = 15 * 60_000;
+const SCHEDULE = '0 */15 * * * *';
+const LONGEST_CHECK_MS = 120_000;
+/** Probes of a platform come each few seconds from each instance's front end. */
+const READY_FOR_MS = 5_000;
+
+const POISON_QUEUES = ['activation-runs-poison', 'activation-chunks-poison', 'webhook-events-poison'];
+
 export function connectionRoutes(services: Services): readonly Route[] {
+  const { connections, clock } = services;
+  const signalOf = (deadline: number): AbortSignal => AbortSignal.timeout(Math.max(1, deadline - clock.now()));
+  const ready = remembered(services, () =>
+    readReadiness({
+      records: services.healthRecords(),
+      connections: namesOf(services),
+      now: clock.now(),
+      // The timer may miss one tick, while the app is deployed for instance.
+      staleAfterMs: 2.5 * INTERVAL_MS,
+    }),
+  );
   return [
+    {
+      name: 'listConnections',
+      methods: ['GET'],
+      route: 'connections',
+      access: 'use',
+      handler: async ({ deadline, log }) => json(await listConnections(services, signalOf(deadline), log)),
+    },
     {
       name: 'testConnection',
       methods: ['POST'],
       route: 'connections/{connection}/test',
       access: 'use',
-      async handler({ path, deadline, log }) {
-        const { connections, clock } = services;
-        const signal = AbortSignal.timeout(Math.max(1, deadline - clock.now()));
-        return json(await testConnection(connections, path['connection'] ?? '', { clock, signal, log }));
+      async handler({ path, query, deadline, log }) {
+        const name = path['connection'] ?? '';
+        const probe = probeOf(query);
+        return json(await checkSaved(services, name, { probe, signal: signalOf(deadline), log }));
+      },
+    },
+    {
+      name: 'testUnsavedConnection',
+      methods: ['POST'],
+      route: 'connections/test',
+      access: 'admin',
+      async handler({ request, query, deadline, log }) {
+        const body = await jsonBody(request);
+        if (!isObject(body)) throw new RequestError(400, 'bodyNotObject', 'The body is no JSON object.');
+        const probe = probeOf(query);
+        return json(await checkUnsaved(services, body, { probe, signal: signalOf(deadline), log }));
+      },
+    },
+    {
+      name: 'whoAmI',
+      methods: ['GET'],
+      route: 'connections/{connection}/whoami',
+      access: 'use',
+      async handler({ path, deadline }) {
+        const { client } = connections.get(path['connection'] ?? '');
+        const signal = signalOf(deadline);
+        const who = await whoAmI(client, signal);
+        const name = await userName(client, who.userId, signal);
+        return json({ ...who, ...(name !== undefined && { name }) });
+      },
+    },
+    {
+      name: 'healthReady',
+      methods: ['GET'],
+      route: 'health/ready',
+      access: 'use',
+      async handler() {
+        const readiness = await ready();
+        return json(readiness, {
+          status: readiness.status === 'fail' ? 503 : 200,
+          headers: { 'content-type': 'application/health+json', 'cache-control': `max-age=${READY_FOR_MS / 1000}` },
+        });
       },
     },
   ];
 }
 
-const LONGEST_TEST_MS = 120_000;
-
-/** Tests every connection each quarter of an hour; what fails stands in the log as an error with cause and next step. */
+/** Checks every connection and the poison queues each quarter of an hour; tells what has changed. */
 export function registerConnectionHealth(services: Services): void {
   app.timer('connectionHealth', {
-    schedule: '0 */15 * * * *',
+    schedule: SCHEDULE,
     handler: async (_timer, context) => {
-      const { settings, connections, clock, log } = services;
-      for (const name of [...settings.connections.keys(), ...settings.connectionFaults.keys()]) {
-        const test = await testConnection(connections, name, {
-          clock,
-          log,
-          signal: AbortSignal.timeout(LONGEST_TEST_MS),
-        });
-        const failed = test.stages.find((stage) => stage.status === 'failed');
-        if (failed)
-          context.error(`connection ${name} failed at ${failed.name}: ${failed.detail} ${failed.hint ?? ''}`.trim());
-        else context.log(`connection ${name} passed`);
+      const log: Log = (message, facts) => context.log(logLine(message, facts));
+      const warn: Log = (message, facts) => context.warn(logLine(message, facts));
+      for (const name of namesOf(services)) {
+        const signal = AbortSignal.timeout(LONGEST_CHECK_MS);
+        // Nothing is written on a schedule: what the privilege functions tell is enough there.
+        await checkSaved(services, name, { probe: 'never', signal, log, warn });
       }
+      await checkQueues(services, warn);
     },
   });
+}
+
+const namesOf = ({ settings }: Services): string[] =>
+  [...settings.connections.keys(), ...settings.connectionFaults.keys()].sort();
+
+const isObject = (body: unknown): body is Readonly<Record<string, unknown>> =>
+  typeof body === 'object' && body !== null && !Array.isArray(body);
+
+function probeOf(query: URLSearchParams): ProbeMode {
+  const text = query.get('probe') ?? 'careful';
+  if (text === 'never' || text === 'careful' || text === 'forced') return text;
+  throw new RequestError(400, 'queryInvalid', 'probe must be never, careful or forced.');
+}
+
+interface CheckOptions {
+  readonly probe: ProbeMode;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** For what an operator has to act on; `log` where there is none. */
+  readonly warn?: Log;
+}
+
+const testOptions = ({ clock }: Services, { probe, signal, log }: CheckOptions): Omit<TestOptions, 'uses'> => ({
+  clock,
+  newId: newGuid,
+  log,
+  signal,
+  probe,
+});
+
+/** Throws SettingsError `connectionUnknown`. */
+async function checkSaved(services: Services, name: string, options: CheckOptions): Promise<ConnectionTest> {
+  const test = await testConnection(name, () => services.connections.get(name), {
+    ...testOptions(services, options),
+    uses: (signal) => activationUses(services.storage(), name, signal),
+  });
+  await note(services, test, options);
+  return test;
+}
+
+async function checkUnsaved(
+  services: Services,
+  properties: Readonly<Record<string, unknown>>,
+  options: CheckOptions,
+): Promise<ConnectionTest> {
+  const opened: { close(): Promise<void> }[] = [];
+  try {
+    return await testConnection(
+      UNSAVED,
+      () => {
+        const entry = services.connections.open(parseUnsaved(properties));
+        opened.push(entry);
+        return entry.connection;
+      },
+      { ...testOptions(services, options), uses: async () => [] },
+    );
+  } finally {
+    for (const entry of opened) await entry.close();
+  }
+}
+
+/** A test tells what it found whether or not it can be kept. */
+async function note(
+  services: Services,
+  test: ConnectionTest,
+  { log, warn = log, signal }: CheckOptions,
+): Promise<void> {
+  // What ran out of time says nothing about the connection, and there is none left to keep it.
+  if (signal.aborted) return;
+  try {
+    const events = await services.healthRecords().note(test, services.clock.now(), signal);
+    for (const event of events) tell(test.connection, event, warn);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof StorageError)) throw error;
+    log('connection check could not be kept', { connection: test.connection, code: error.code });
+  }
+}
+
+function tell(connection: string, event: HealthEvent, warn: Log): void {
+  const { kind, ...facts } = event;
+  const messages = {
+    broken: 'connection broke',
+    recovered: 'connection works again',
+    expires: 'credential of connection ends soon',
+  };
+  warn(messages[kind], { connection, ...facts });
+}
+
+async function checkQueues(services: Services, warn: Log): Promise<void> {
+  const storage = services.storage();
+  const counted = await Promise.all(
+    POISON_QUEUES.map(async (name) => [name, await storage.queue(name).count()] as const),
+  );
+  const counts = Object.fromEntries(counted);
+  const grown = await services.healthRecords().noteQueues(counts, services.clock.now());
+  for (const queue of grown) warn('poison queue has grown', { queue, messages: counts[queue] });
+}
+
+async function listConnections(services: Services, signal: AbortSignal, log: Log): Promise<unknown[]> {
+  const { settings } = services;
+  return Promise.all(
+    namesOf(services).map(async (name) => {
+      const connection = settings.connections.get(name);
+      const record = await lastCheck(services, name, signal, log);
+      const expiresAt = record?.credential.expiresAt;
+      return {
+        name,
+        ...(connection
+          ? { environment: connection.environment, credential: connection.credential.kind }
+          : { faults: settings.connectionFaults.get(name) }),
+        ...(expiresAt !== undefined && { expiresAt: isoTime(expiresAt) }),
+        ...(record && {
+          lastCheck: {
+            status: record.status,
+            at: record.checkedAt,
+            since: record.since,
+            ...(record.failed && {
+              stage: record.failed.stage,
+              detail: record.failed.detail,
+              hint: record.failed.hint,
+            }),
+            warnings: record.warnings,
+          },
+        }),
+      };
+    }),
+  );
+}
+
+async function lastCheck(
+  services: Services,
+  name: string,
+  signal: AbortSignal,
+  log: Log,
+): Promise<CheckRecord | undefined> {
+  try {
+    return await services.healthRecords().connection(name, signal);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    log('last check could not be read', { connection: name, code: error.code });
+    return undefined;
+  }
+}
+
+/** One reading for all who ask within a few seconds; a failed one is not kept. */
+function remembered({ clock }: Services, read: () => Promise<Readiness>): () => Promise<Readiness> {
+  let held: { readonly readiness: Promise<Readiness>; readonly until: number } | undefined;
+  return () => {
+    if (!held || clock.now() >= held.until) {
+      const entry = { readiness: read(), until: clock.now() + READY_FOR_MS };
+      held = entry;
+      entry.readiness.catch(() => {
+        if (held === entry) held = undefined;
+      });
+    }
+    return held.readiness;
+  };
 }

@@ -1,84 +1,100 @@
+import { warningsOf } from '../config/connection-settings.ts';
 import { SettingsError } from '../config/settings.ts';
-import type { Connection, Connections } from '../connections/connections.ts';
+import type { Connection } from '../connections/connections.ts';
+import { DataverseError } from '../dataverse/errors.ts';
+import type { Table } from '../dataverse/table.ts';
 import type { Clock } from '../shared/clock.ts';
-import { BridgeError, messageOf } from '../shared/errors.ts';
+import type { NewId } from '../shared/ids.ts';
 import type { Log } from '../telemetry/log.ts';
-
-export type StageName = 'settings' | 'vault' | 'credential' | 'token' | 'user' | 'privileges';
-
-export interface Stage {
-  readonly name: StageName;
-  readonly status: 'passed' | 'failed' | 'skipped';
-  readonly ms: number;
-  /** What was found, or why the stage failed or was skipped. */
-  readonly detail: string;
-  /** The next step after a failure. */
-  readonly hint?: string;
-}
+import { type ApplicationUser, judgeUser, readApplicationUser } from './application-user.ts';
+import { type Described, describeCredential, judgeCredential, judgeVault } from './credential-check.ts';
+import { checkApi } from './environment.ts';
+import { checkKeys, checkLimits } from './limits.ts';
+import { type ConnectionUse, needsOf } from './needs.ts';
+import { checkNetwork, hostsOf, type Reach } from './network.ts';
+import { judgePrivileges, readPrivileges } from './privileges.ts';
+import type { ProbeMode } from './probe.ts';
+import { type Finding, failureOf, STAGES, type Stage, type StageName } from './stages.ts';
+import { checkToken } from './token-check.ts';
 
 export interface ConnectionTest {
   readonly connection: string;
+  /** The environment's origin; undefined while its setting is wrong. */
   readonly environment: string | undefined;
   readonly status: 'passed' | 'failed';
   readonly stages: readonly Stage[];
 }
 
-/** A stage throws, or says what it found; `skip` says why it had nothing to do. */
-type Check = (connection: Connection, signal: AbortSignal) => Promise<string | { readonly skip: string }>;
+export interface TestOptions {
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Whether writes may be tried; see `probeTable`. */
+  readonly probe: ProbeMode;
+  /** Activations that use the connection. What it throws is told as a warning. */
+  readonly uses: (signal: AbortSignal) => Promise<readonly ConnectionUse[]>;
+  readonly reach?: Reach;
+}
 
-const checks: readonly (readonly [StageName, Check])[] = [
-  ['vault', checkVault],
-  ['credential', checkCredential],
-  ['token', checkToken],
-  ['user', checkUser],
-  ['privileges', checkTables],
-];
+type Found = Finding | { readonly skip: string };
+
+/** What earlier stages leave to later ones. */
+interface Progress {
+  described?: Described;
+  user?: ApplicationUser;
+  uses?: { readonly known: readonly ConnectionUse[]; readonly warning?: string };
+  tables?: ReadonlyMap<string, Table>;
+}
+
+type Check = (connection: Connection, options: TestOptions, progress: Progress) => Promise<Found>;
 
 /**
  * Tests a connection stage by stage and tells what each found. A failed stage ends the test; the stages behind it are
- * skipped. Throws SettingsError `connectionUnknown` only.
+ * skipped and say why. `open` makes the connection; what it throws fails the first stage, save SettingsError
+ * `connectionUnknown`, which is thrown on.
  */
 export async function testConnection(
-  connections: Connections,
   name: string,
-  { clock, signal, log }: { clock: Clock; signal: AbortSignal; log: Log },
+  open: () => Connection,
+  options: TestOptions,
 ): Promise<ConnectionTest> {
+  const { clock, log, signal } = options;
   const stages: Stage[] = [];
+  const progress: Progress = {};
   let connection: Connection | undefined;
   let failed: StageName | undefined;
-  const stage = async (
-    stageName: StageName,
-    check: () => Promise<string | { readonly skip: string }>,
-  ): Promise<void> => {
+  for (const stage of STAGES) {
     if (failed) {
-      stages.push({ name: stageName, status: 'skipped', ms: 0, detail: `Skipped, since ${failed} failed.` });
-      return;
+      stages.push({ name: stage, status: 'skipped', ms: 0, detail: `Skipped, since the stage ${failed} failed.` });
+      continue;
     }
     const startedAt = clock.now();
-    const ms = (): number => clock.now() - startedAt;
     try {
-      const found = await check();
-      const skipped = typeof found !== 'string';
-      stages.push({
-        name: stageName,
-        status: skipped ? 'skipped' : 'passed',
-        ms: ms(),
-        detail: skipped ? found.skip : found,
-      });
+      let found: Found;
+      if (stage === 'settings') {
+        connection = open();
+        found = describeSettings(connection);
+      } else if (connection) found = await checks[stage](connection, options, progress);
+      else found = { skip: 'There is no connection.' };
+      const ms = clock.now() - startedAt;
+      stages.push(
+        'skip' in found
+          ? { name: stage, status: 'skipped', ms, detail: found.skip }
+          : { name: stage, status: 'passed', ms, ...found },
+      );
     } catch (error) {
       if (error instanceof SettingsError && error.code === 'connectionUnknown') throw error;
-      failed = stageName;
-      if (!(error instanceof BridgeError) && !signal.aborted)
-        log('connection test failed unforeseen', { connection: name, stage: stageName, reason: messageOf(error) });
-      stages.push({ name: stageName, status: 'failed', ms: ms(), ...failureOf(error, signal) });
+      failed = stage;
+      const unforeseen = (reason: string): void =>
+        log('connection test failed unforeseen', { connection: name, stage, reason });
+      stages.push({
+        name: stage,
+        status: 'failed',
+        ms: clock.now() - startedAt,
+        ...failureOf(error, signal, unforeseen),
+      });
     }
-  };
-  await stage('settings', async () => {
-    connection = connections.get(name);
-    return `Environment ${connection.settings.environment}, tenant ${connection.settings.tenantId}, application ${connection.settings.clientId}.`;
-  });
-  for (const [stageName, check] of checks) {
-    await stage(stageName, async () => (connection ? check(connection, signal) : { skip: 'There is no connection.' }));
   }
   return {
     connection: name,
@@ -88,58 +104,102 @@ export async function testConnection(
   };
 }
 
-function failureOf(error: unknown, signal: AbortSignal): { detail: string; hint?: string } {
-  if (signal.aborted) return { detail: 'The test ran out of time here.' };
-  if (!(error instanceof BridgeError))
-    return { detail: 'Failed for a reason that the app did not foresee; see the log.' };
-  const faults =
-    error instanceof SettingsError ? error.faults.map((fault) => `${fault.setting} ${fault.message}`).join('; ') : '';
+function describeSettings({ settings }: Connection): Finding {
+  const { environment, tenantId, clientId, credential } = settings;
+  const warnings = warningsOf(settings).map(({ setting, message }) => `${setting} ${message}.`);
   return {
-    detail: faults === '' ? error.message : `${error.message} ${faults}.`,
-    ...(error.hint !== undefined && { hint: error.hint }),
+    detail: `Environment ${environment}, tenant ${tenantId}, application ${clientId}, credential ${credential.kind}.`,
+    ...(warnings.length > 0 && { warnings }),
+    facts: { environment, tenantId, clientId, credential: credential.kind, scope: settings.scope },
   };
 }
 
-async function checkVault({ vault, settings }: Connection, signal: AbortSignal): Promise<string> {
-  await vault.latest(settings.certificateName, signal);
-  return `The vault ${new URL(vault.uri).host} lets the app read '${settings.certificateName}'.`;
+const checks: Readonly<Record<Exclude<StageName, 'settings'>, Check>> = {
+  network: ({ settings, vault }, { signal, reach }) => checkNetwork(hostsOf(settings, vault?.uri), signal, reach),
+  async vault({ credential, vault }, { signal }, progress) {
+    progress.described = await describeCredential(credential, signal);
+    signal.throwIfAborted();
+    return judgeVault(progress.described, vault?.uri);
+  },
+  async credential({ credential }, { signal }, progress) {
+    return judgeCredential(progress.described ?? (await describeCredential(credential, signal)), credential, signal);
+  },
+  token: async ({ token, settings }, { signal }) => checkToken(await token({ renew: true, signal }), settings),
+  api: ({ client, settings }, { signal }) => checkApi(client, settings.apiUrl, signal),
+  async user({ client, settings }, { signal }, progress) {
+    progress.user = await readApplicationUser(client, signal);
+    return judgeUser(progress.user, settings.clientId);
+  },
+  privileges: checkPrivileges,
+  async keys(_connection, _options, { uses, tables }) {
+    return checkKeys(uses?.known ?? [], tables ?? new Map());
+  },
+  limits: ({ client }, { signal }) => checkLimits(client, signal),
+};
+
+async function checkPrivileges(connection: Connection, options: TestOptions, progress: Progress): Promise<Found> {
+  const { settings, client, apiPath } = connection;
+  const { signal, newId } = options;
+  const userId = progress.user?.userId;
+  if (userId === undefined) return { skip: 'The application user is not known.' };
+  const uses = await readUses(options);
+  const tables = await readTables(connection, uses.known, signal);
+  progress.uses = uses;
+  progress.tables = tables;
+  const needs = needsOf(settings.allowedTables ?? [], uses.known, tables);
+  const report = await readPrivileges({
+    client,
+    apiPath,
+    newId,
+    signal,
+    userId,
+    needs,
+    tables,
+    allowedTables: settings.allowedTables,
+    mode: writesAllowed(connection) ? options.probe : 'never',
+  });
+  const finding = judgePrivileges(report);
+  const warnings = [...(uses.warning === undefined ? [] : [uses.warning]), ...(finding.warnings ?? [])];
+  return { ...finding, ...(warnings.length > 0 && { warnings }) };
 }
 
-async function checkCredential({ credential }: Connection, signal: AbortSignal): Promise<string> {
-  const certificate = await credential.certificate({ fresh: true, signal });
-  return `Certificate ${certificate.thumbprintSha256.slice(0, 16)}…, version ${certificate.version}, valid until ${certificate.validTo.toISOString()}.`;
-}
-
-async function checkToken({ token, settings }: Connection, signal: AbortSignal): Promise<string> {
-  const claims = claimsOf(await token({ renew: true, signal }));
-  return `Token for ${settings.scope}: audience ${claims['aud'] ?? 'unknown'}, issuer ${claims['iss'] ?? 'unknown'}.`;
-}
-
-/** The claims of a token, for people to read; nothing is decided by them. */
-function claimsOf(token: string): Record<string, unknown> {
+/** The emergency stop holds for writes that are undone as well. */
+function writesAllowed(connection: Connection): boolean {
   try {
-    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
-    return typeof claims === 'object' && claims !== null ? { ...claims } : {};
+    connection.assertWritable();
+    return true;
   } catch {
-    return {};
+    return false;
   }
 }
 
-async function checkUser({ client }: Connection, signal: AbortSignal): Promise<string> {
-  const answer = await client.send({ method: 'GET', path: 'WhoAmI', signal });
-  const { UserId, BusinessUnitId, OrganizationId } = answer.json() as Record<string, unknown>;
-  return `Application user ${UserId}, business unit ${BusinessUnitId}, organization ${OrganizationId}.`;
+async function readUses({ uses, signal, log }: TestOptions): Promise<NonNullable<Progress['uses']>> {
+  try {
+    return { known: await uses(signal) };
+  } catch (error) {
+    signal.throwIfAborted();
+    log('activations could not be read', { reason: error instanceof Error ? error.name : 'unknown' });
+    return { known: [], warning: 'The activations could not be read, so what they need was left out.' };
+  }
 }
 
-async function checkTables(
-  { settings, metadata, client }: Connection,
+async function readTables(
+  { settings, metadata }: Connection,
+  uses: readonly ConnectionUse[],
   signal: AbortSignal,
-): Promise<string | { skip: string }> {
-  if (!settings.allowedTables) return { skip: 'No allowedTables are set, so there is no table to check.' };
-  const names = [...settings.allowedTables];
-  for (const name of names) {
-    const table = await metadata.table(name, {}, signal);
-    await client.send({ method: 'GET', path: `${table.entitySetName}?$select=${table.primaryId}&$top=1`, signal });
+): Promise<ReadonlyMap<string, Table>> {
+  const tables = new Map<string, Table>();
+  for (const name of settings.allowedTables ?? []) tables.set(name, await metadata.table(name, {}, signal));
+  for (const { activation, table, columns, keyColumns } of uses) {
+    try {
+      tables.set(table, await metadata.table(table, { columns, keyColumns }, signal));
+    } catch (error) {
+      if (!(error instanceof DataverseError)) throw error;
+      throw new DataverseError(error.code, `${error.message} The activation '${activation}' uses it.`, error.facts, {
+        cause: error,
+        hint: error.hint,
+      });
+    }
   }
-  return `Rows of ${names.join(', ')} can be read.`;
+  return tables;
 }

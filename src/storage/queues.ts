@@ -1,6 +1,6 @@
 import type { QueueClient } from '@azure/storage-queue';
 import { abortable, createOnFirstUse } from './create-on-first-use.ts';
-import { StorageError, storageError } from './errors.ts';
+import { isMissing, StorageError, storageError } from './errors.ts';
 
 /** Where messages for the Functions queue triggers go. The first message makes the queue. */
 export interface QueueSender {
@@ -9,6 +9,8 @@ export interface QueueSender {
    * with `messageTooLarge` above `MAX_MESSAGE_BYTES`; an aborted call throws the signal's reason.
    */
   send(message: unknown, options?: { delaySeconds?: number }, signal?: AbortSignal): Promise<void>;
+  /** How many messages wait, as the service estimates it; 0 where there is no queue. Throws `StorageError`. */
+  count(signal?: AbortSignal): Promise<number>;
 }
 
 /** Bytes of JSON that fit: a message holds 64 KiB, and base64, which the Functions host expects, takes a third more. */
@@ -38,6 +40,16 @@ export function queueSender(name: string, queue: () => Promise<QueueClient>): Qu
         );
       } catch (error) {
         throw storageError(error, `Cannot send a message to the queue ${name}`, signal);
+      }
+    },
+    async count(signal) {
+      try {
+        signal?.throwIfAborted();
+        const { approximateMessagesCount = 0 } = await (await queue()).getProperties(abortable(signal));
+        return approximateMessagesCount;
+      } catch (error) {
+        if (isMissing(error)) return 0;
+        throw storageError(error, `Cannot count the messages of the queue ${name}`, signal);
       }
     },
   };

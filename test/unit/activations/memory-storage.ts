@@ -130,6 +130,7 @@ export function memoryStorage(
       async send(message) {
         messages.push({ queue, message: JSON.parse(JSON.stringify(message)) });
       },
+      count: async () => messages.filter((each) => each.queue === queue).length,
     }),
   };
 }
@@ -184,7 +185,10 @@ export function mortalStorage(
     },
     queue(name) {
       const sender = storage.queue(name);
-      return { send: (...args) => step(() => sender.send(...args)) };
+      return {
+        send: (...args) => step(() => sender.send(...args)),
+        count: (...args) => step(() => sender.count(...args)),
+      };
     },
     table(name) {
       const store = storage.table(name);

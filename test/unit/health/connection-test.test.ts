@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { SettingsError } from '../../../src/config/settings.ts';
-import type { Connections } from '../../../src/connections/connections.ts';
 import { testConnection } from '../../../src/health/connection-test.ts';
+import { STAGES } from '../../../src/health/stages.ts';
+import { newGuid } from '../../../src/shared/ids.ts';
 import { fakeClock } from '../../support/clock.ts';
 
 /** Tests a connection that cannot even be had, for the reason given. */
@@ -10,9 +11,11 @@ async function testOf(reason: unknown, signal: AbortSignal = new AbortController
   const fail = (): never => {
     throw reason;
   };
-  const connections: Connections = { get: fail, vault: fail, close: async () => {} };
-  const result = await testConnection(connections, 'default', {
+  const result = await testConnection('default', fail, {
     clock: fakeClock(),
+    newId: newGuid,
+    probe: 'careful',
+    uses: async () => [],
     signal,
     log: (message, facts) => log.push([message, facts]),
   });
@@ -27,7 +30,10 @@ test('what nobody foresaw is told in the log and not to the caller', async () =>
     status: 'failed',
     detail: expect.stringContaining('see the log'),
   });
-  expect(stages.slice(1).map((stage) => stage.status)).toEqual(['skipped', 'skipped', 'skipped', 'skipped', 'skipped']);
+  expect(stages.map(({ name }) => name)).toEqual([...STAGES]);
+  expect(
+    stages.slice(1).every(({ status: each, detail }) => each === 'skipped' && /settings failed/.test(detail)),
+  ).toBe(true);
   expect(JSON.stringify(stages)).not.toContain('inner detail');
   expect(log).toEqual([
     ['connection test failed unforeseen', { connection: 'default', stage: 'settings', reason: 'the inner detail' }],
