@@ -83,7 +83,7 @@ export function readKey(
   return error ? { key, error } : { key };
 }
 
-/** A column's value as part of a key, of whoever it comes: the service writes times without milliseconds, we with them. */
+/** A column's value as part of a key, ours or the service's, which writes times without milliseconds. */
 export function keyValue(table: Table, name: string, value: unknown): string | number | boolean | null {
   if (typeof value === 'number' || typeof value === 'boolean') return value;
   if (typeof value !== 'string') return null;
@@ -110,8 +110,8 @@ export function sameKey(key: RowKey): string {
 }
 
 /**
- * The query that finds the rows of these keys: the part of a URL behind `?`. One text column, or the id, becomes the documented
- * `In` function, which takes its values through an alias; anything else becomes a chain of comparisons.
+ * The query that finds the rows of these keys: the part of a URL behind `?`. One text column, or the id, becomes the
+ * documented `In` function, which takes its values through an alias; anything else becomes a chain of comparisons.
  */
 export function keyFilter(table: Table, strategy: KeyStrategy, keys: readonly RowKey[]): string {
   const columns = strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
