@@ -17,7 +17,13 @@ export function connectionErrorOfVault({ uri, object, timedOut }: VaultQuestion,
   const { host } = new URL(uri);
   if (isIdentityError(error)) return identityUnavailable(error);
   const status = numberIn(error, 'statusCode');
-  if (status === 403 || status === 401) {
+  if (status === 401) {
+    return new ConnectionError('vaultDenied', `The vault ${host} does not accept the token of the app’s identity.`, {
+      cause: error,
+      hint: 'Check that the vault and the app’s managed identity are in the same tenant.',
+    });
+  }
+  if (status === 403) {
     const reason = innerCode(error);
     return new ConnectionError(
       'vaultDenied',
@@ -78,7 +84,7 @@ function hintForDenial(reason: string | undefined): string {
     case 'ForbiddenByConnection':
       return 'Let the app’s network through the vault’s firewall (Networking), or give it a private endpoint.';
     default:
-      return 'Give the app’s managed identity the role Key Vault Secrets User on the vault; for a key that signs in the vault Key Vault Certificate User and Key Vault Crypto User. New assignments take some minutes.';
+      return 'Give the app’s managed identity the role Key Vault Secrets User on the vault; for a key that signs in the vault Key Vault Certificate User and Key Vault Crypto User. New assignments take some minutes. Check the vault’s firewall too (Networking).';
   }
 }
 
@@ -89,7 +95,7 @@ function numberIn(value: unknown, property: string): number | undefined {
   return typeof found === 'number' ? found : undefined;
 }
 
-/** `details.error.innerError.code` of a RestError, as the SDK parses `error.innererror.code`. */
+/** `error.innererror.code`, where the SDK kept it: not for pages of a list. */
 function innerCode(error: unknown): string | undefined {
   let found: unknown = error;
   for (const property of ['details', 'error', 'innerError', 'code']) {
