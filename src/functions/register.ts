@@ -25,4 +25,7 @@ export function registerFunctions(services: Services): void {
   ]) {
     services.log('setting fault', { ...fault });
   }
+  for (const warning of [...services.settings.connectionWarnings.values()].flat()) {
+    services.log('setting warning', { ...warning });
+  }
 }
