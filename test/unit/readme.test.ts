@@ -32,7 +32,7 @@ describe('every setting', () => {
   });
 
   test('that the code reads is explained in the README', () => {
-    const text = read('src/config/settings.ts');
+    const text = globSync('src/config/*.ts', { cwd: root }).map(read).join('\n');
     const appWide = [...text.matchAll(/'((?:BRIDGE|KEY_VAULT|MANAGED_IDENTITY)_[A-Z_]+)'/g)].map(
       (match) => match[1] ?? '',
     );
