@@ -58,8 +58,9 @@ test.each(byAccess('admin'))('$method $route is closed to the function key', asy
   expect(await statusOf(each, KEYS.function)).toBe(401);
 });
 
-test('the routes that write definitions are for the operator', () => {
+test('what changes the app, or reaches out where a body says, is for the operator', () => {
   expect(byAccess('admin').map(({ method, route }) => `${method} ${route}`)).toEqual([
+    'POST connections/test',
     'PUT activations/{name}',
     'DELETE activations/{name}',
     'POST activations/{name}/pause',
