@@ -100,8 +100,27 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 const hintsByServiceCode: Readonly<Record<string, string>> = {
   '0x80072560':
     'Add the registration as an application user of this environment (Power Platform admin centre, Settings, Application users) and enable it.',
+  '0x8004a112': 'Activate the application user (Power Platform admin centre, Settings, Application users).',
+  '0x80044302': 'Dataverse got no token that it knows: check that the scope’s host is the environment’s.',
+  '0x80040277': 'Check that the scope’s host and the tenant are the environment’s.',
+  '0x8004a105':
+    'Dataverse takes the token for tampered: check that nothing between changes requests, and the machine’s clock.',
+  '0x8004a104':
+    'Enable or reactivate the environment in the Power Platform admin centre; trial and unused developer environments are disabled by themselves.',
   '0x80040220': 'Give the application user’s security role the privilege that the message names.',
+  '0x80040299': 'Give the application user’s security role the privilege that the message names.',
+  '0x80048306':
+    'The role reaches too short for this row: give the privilege a wider depth (up to Organization), or share the row.',
+  '0x80048405': 'The application user may not do this: compare its security role with what the call needs.',
+  '0x80040231': 'The new owner’s role lacks a privilege on the table: give it, or leave the owner alone.',
   '0x80042f09': 'Assign a security role to the application user.',
+  '0x80042f0a': 'Assign a security role to the team that gives the application user its rights.',
+  '0x80072321':
+    'Execution time is the limit that was reached: send smaller batches, and look for slow plug-ins on the table; send again after the time in Retry-After.',
+  '0x80072322':
+    'The number of requests is the limit that was reached: send more rows in each call; send again after the time in Retry-After.',
+  '0x80072326':
+    'The number of concurrent requests is the limit that was reached: lower maxConcurrency; send again after the time in Retry-After.',
   '0x80060891': 'The row that the key names does not exist.',
   '0x80060892': 'Another row already holds these key values.',
   '0x80040237': 'A row with this id or key exists already.',
