@@ -32,9 +32,9 @@ export async function routeEmulator(emulator: Emulator, method: string, url: str
       await emulator.idle();
       return json(200, { idle: true });
     case 'GET dump':
-      return json(200, dumpRows(emulator.env.store, emulator.env.catalog));
+      return emulator.turn(() => json(200, dumpRows(emulator.env.store, emulator.env.catalog)));
     case 'GET tables':
-      return countRows(emulator, rest);
+      return emulator.turn(() => countRows(emulator, rest));
     default:
       return json(404, { error: `There is no ${method} ${url}` });
   }

@@ -246,6 +246,10 @@ export const duplicateApplicationUser = (applicationId: string) =>
 export const accessModeFixed = () =>
   new WireError(400, '0x80040d40', 'The access mode of an application user cannot be changed.');
 
+/** UNCONFIRMED: the text; the code is that of a plug-in which gives up. */
+export const stepAborted = (step: string, reason: string) =>
+  new WireError(400, '0x80040265', `The synchronous step '${step}' failed: ${reason}`);
+
 /** UNCONFIRMED: code and text. */
 export const unknownPrivilege = (name: string) =>
   new WireError(400, '0x80040203', `There is no privilege with the name ${name}.`);

@@ -3,6 +3,7 @@ import type { NewId } from '../../shared/ids.ts';
 import { invalidKeyOperation, keyColumnsTaken, keyNameTaken, reactivateOnlyFailed } from './errors.ts';
 import type { Column, Definition, Table } from './metadata.ts';
 import { comparable, identifier, type Store, type StoredRow } from './store.ts';
+import type { Turn } from './turns.ts';
 
 export type KeyStatus = 'Pending' | 'InProgress' | 'Active' | 'Failed';
 
@@ -51,10 +52,12 @@ export interface KeyOptions {
   tableOf(logicalName: string): Table | undefined;
   /** How long an index stays `Pending`, and then `InProgress`, in milliseconds each. */
   stepMs: number;
+  /** Background work takes one whenever it uses the store. */
+  turn: Turn;
 }
 
 /** Opens the alternate keys of the database. */
-export function openKeys({ store, clock, newId, tableOf, stepMs }: KeyOptions): Keys {
+export function openKeys({ store, clock, newId, tableOf, turn, stepMs }: KeyOptions): Keys {
   store.run(
     'CREATE TABLE IF NOT EXISTS "_key" (id TEXT PRIMARY KEY, tablename TEXT, logicalname TEXT, schemaname TEXT, ' +
       'displayname TEXT, columns TEXT, status TEXT, jobid TEXT) STRICT',
@@ -82,18 +85,20 @@ export function openKeys({ store, clock, newId, tableOf, stepMs }: KeyOptions): 
   const build = async (id: string): Promise<void> => {
     for (const before of ['Pending', 'InProgress'] as const) {
       if (!find((key) => key.id === id)) return;
-      setStatus(id, before);
+      await turn(() => setStatus(id, before));
       await clock.sleep(stepMs, stopped.signal);
     }
-    const key = find((one) => one.id === id);
-    const table = key && tableOf(key.table);
-    if (table) setStatus(id, buildIndex(store, table, key));
+    await turn(() => {
+      const key = find((one) => one.id === id);
+      const table = key && tableOf(key.table);
+      if (table) setStatus(id, buildIndex(store, table, key));
+    });
   };
   const start = ({ id }: AlternateKey) => {
     // A job that is stopped with the emulator goes on at the next start.
     const job = build(id)
-      .catch(() => {
-        if (!stopped.signal.aborted) setStatus(id, 'Failed');
+      .catch(async () => {
+        if (!stopped.signal.aborted) await turn(() => setStatus(id, 'Failed'));
       })
       .finally(() => jobs.delete(job));
     jobs.add(job);

@@ -15,6 +15,7 @@ import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { execute, factsOf } from './route.ts';
 import type { Caller } from './security.ts';
+import type { RunSynchronousSteps } from './synchronous-steps.ts';
 import type { Environment, RowReference, Work } from './work.ts';
 
 /** What all operations of one HTTP request share. */
@@ -27,6 +28,8 @@ export interface Session {
   readonly requestId: string;
   /** Told of every operation inside a `$batch`. */
   noteOperation(request: ApiRequest, facts: OperationFacts, status: number): void;
+  /** Tells synchronous steps of what is about to be committed; undefined when none listens. */
+  readonly runSynchronousSteps: RunSynchronousSteps;
   /** Takes the events of what was committed. */
   publish(events: readonly RowEvent[]): void;
   /** Told of errors that are the emulator's own fault. */
@@ -35,11 +38,11 @@ export interface Session {
 
 const BATCH = /^(?:\$|%24)batch\/?$/i;
 
-/** Carries out one request, `$batch` or not, and answers whatever happens. */
-export function answer(session: Session, request: ApiRequest, facts: OperationFacts): Reply {
+/** Carries out one request, `$batch` or not, and answers whatever happens. One at a time: the database has one connection. */
+export async function answer(session: Session, request: ApiRequest, facts: OperationFacts): Promise<Reply> {
   if (BATCH.test(request.path)) {
     try {
-      return runBatch(session, request, facts);
+      return await runBatch(session, request, facts);
     } catch (error) {
       return errorReply(session, request, error);
     }
@@ -47,10 +50,13 @@ export function answer(session: Session, request: ApiRequest, facts: OperationFa
   return runAlone(session, request, facts);
 }
 
-function runAlone(session: Session, request: ApiRequest, facts: OperationFacts): Reply {
+async function runAlone(session: Session, request: ApiRequest, facts: OperationFacts): Promise<Reply> {
   const work = newWork(session, request);
   try {
-    const reply = execute(work, request, facts);
+    const reply = await session.env.store.confirmedTransaction(
+      () => execute(work, request, facts),
+      () => session.runSynchronousSteps(work.events),
+    );
     session.publish(work.events);
     return reply;
   } catch (error) {
@@ -119,7 +125,7 @@ export function errorReply(session: Pick<Session, 'noteFault'>, request: ApiRequ
   };
 }
 
-function runBatch(session: Session, request: ApiRequest, facts: OperationFacts): Reply {
+async function runBatch(session: Session, request: ApiRequest, facts: OperationFacts): Promise<Reply> {
   if (request.method !== 'POST') throw noResourceFor(`${session.root}$batch`);
   const parts = batchParts(request);
   const goOn = parsePreferences(request.headers.get('prefer')).continueOnError;
@@ -128,7 +134,8 @@ function runBatch(session: Session, request: ApiRequest, facts: OperationFacts):
   facts.rows = 0;
   for (const part of parts) {
     facts.rows += part.kind === 'changeSet' ? part.operations.length : 1;
-    const answered = part.kind === 'changeSet' ? runChangeSet(session, part.operations) : runPart(session, part);
+    const answered =
+      part.kind === 'changeSet' ? await runChangeSet(session, part.operations) : await runPart(session, part);
     answers.push(answered);
     if (answered.kind === 'changeSet' || answered.status < 400) continue;
     if (goOn) continue;
@@ -148,23 +155,23 @@ function batchParts(request: ApiRequest) {
   }
 }
 
-function runPart(session: Session, part: BatchOperation): BatchAnswer {
+async function runPart(session: Session, part: BatchOperation): Promise<BatchAnswer> {
   const request = requestOf(part);
   const facts = factsOf(session.env, request);
-  const reply = runAlone(session, request, facts);
+  const reply = await runAlone(session, request, facts);
   session.noteOperation(request, facts, reply.status);
   return answerOf(session, reply, undefined);
 }
 
 /** Commits all operations or none; a failure is one answer in place of all. */
-function runChangeSet(session: Session, operations: readonly BatchOperation[]): BatchAnswerPart {
+async function runChangeSet(session: Session, operations: readonly BatchOperation[]): Promise<BatchAnswerPart> {
   const contentIds = new Map<string, RowReference>();
   const answers: BatchAnswer[] = [];
   const events: RowEvent[] = [];
   const notes: (() => void)[] = [];
   let current = requestOf(operations[0]);
   try {
-    session.env.store.transaction(() => {
+    const runAll = (): void => {
       for (const part of operations) {
         current = requestOf(part, part.contentId);
         if (current.method === 'GET') throw new WireError(400, '0x80060888', 'A change set cannot hold a GET request.');
@@ -175,7 +182,8 @@ function runChangeSet(session: Session, operations: readonly BatchOperation[]): 
         events.push(...work.events);
         answers.push(answerOf(session, reply, part.contentId));
       }
-    });
+    };
+    await session.env.store.confirmedTransaction(runAll, () => session.runSynchronousSteps(events));
   } catch (error) {
     forgetRolledBack(session.env);
     const reply = errorReply(session, current, error);

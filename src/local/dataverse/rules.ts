@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { NewId } from '../../shared/ids.ts';
+import type { Reply } from './reply.ts';
 import type { OperationFacts } from './request.ts';
 
 const action = z.union([
@@ -99,4 +100,20 @@ function isPattern(pattern: string): boolean {
 function pathMatches(pattern: string, path: string): boolean {
   const expression = expressionIn(pattern);
   return expression === undefined ? path.includes(pattern) : new RegExp(expression).test(path);
+}
+
+/** What a rule answers in the place of the service; undefined for one that only delays or resets. */
+export function inventedReply(action: RuleAction): Reply | undefined {
+  if ('html' in action) {
+    const page = `<!DOCTYPE html><html><head><title>${action.html}</title></head><body><h1>Service unavailable</h1></body></html>`;
+    return { status: action.html, headers: { 'Content-Type': 'text/html' }, body: page };
+  }
+  if (!('status' in action)) return undefined;
+  const text = typeof action.body === 'string' ? action.body : JSON.stringify(action.body);
+  const type = typeof action.body === 'string' ? 'text/plain' : 'application/json; odata.metadata=minimal';
+  return {
+    status: action.status,
+    headers: { ...(text === undefined ? {} : { 'Content-Type': type }), ...action.headers },
+    ...(text === undefined ? {} : { body: text }),
+  };
 }

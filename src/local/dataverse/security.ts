@@ -5,6 +5,7 @@ import type { Table } from './metadata.ts';
 import type { Depth, PrivilegeCatalog, Right } from './privileges.ts';
 import type { Permissions, Roles } from './roles.ts';
 import type { Store } from './store.ts';
+import type { Turn } from './turns.ts';
 
 /** The signed-in user with what its roles allow. */
 export interface Caller extends Permissions {
@@ -77,6 +78,7 @@ export interface AuthenticatorOptions {
   clock: Clock;
   /** Of the environment; the token's audience, with or without a slash at the end. */
   origin(): string;
+  turn: Turn;
   /** Who everybody is without authentication. */
   administrator: Caller;
 }
@@ -110,7 +112,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     // Version 1 tokens name the application in `appid`, version 2 tokens in `azp`.
     const clientId = verified.payload['appid'] ?? verified.payload['azp'];
     const objectId = verified.payload['oid'];
-    const caller = typeof clientId === 'string' ? callerOf(options, clientId, objectId) : undefined;
+    if (typeof clientId !== 'string') throw notAMember();
+    const caller = await options.turn(() => callerOf(options, clientId, objectId));
     if (!caller) throw notAMember();
     return caller;
   };

@@ -9,6 +9,7 @@ import { routeEmulator } from './emulator-routes.ts';
 import { notAMember, segmentNotFound, tooLarge, urlTooLong, WireError } from './errors.ts';
 import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
 import { createEventQueue, type EventQueue } from './events/queue.ts';
+import { headersOf, readBody, send } from './http.ts';
 import { openKeys } from './keys.ts';
 import { openCatalog } from './metadata.ts';
 import { answer, errorReply, type Session } from './operations.ts';
@@ -17,11 +18,13 @@ import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { openRoles } from './roles.ts';
 import { factsOf } from './route.ts';
-import { createRules, type RuleAction, type Rules } from './rules.ts';
+import { createRules, inventedReply, type Rules } from './rules.ts';
 import { type Authentication, type Authenticator, type Caller, createAuthenticator, createGuard } from './security.ts';
 import { ADMINISTRATOR_ID, type ApplicationUser, type RolePrivileges, seed } from './seed.ts';
 import { openSteps } from './steps.ts';
 import { derivedGuid, openStore } from './store.ts';
+import { createSynchronousSteps, type RunSynchronousSteps } from './synchronous-steps.ts';
+import { createTurns, type Turn } from './turns.ts';
 import type { Assumptions, Environment, Organization } from './work.ts';
 
 export interface DataverseOptions {
@@ -97,11 +100,13 @@ export async function startDataverse(options: DataverseOptions): Promise<Dataver
     idle: () => emulator.idle(),
     async close() {
       emulator.env.keys.stop();
+      emulator.stopping.abort(new Error('The emulator stopped'));
       await emulator.queue.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;
       await emulator.env.keys.idle();
+      await emulator.turn(() => undefined);
       emulator.env.store.close();
     },
   };
@@ -114,6 +119,11 @@ export interface Emulator {
   readonly calls: CallLog;
   readonly rules: Rules;
   readonly authenticate: Authenticator;
+  /** Everything that uses the database takes one. */
+  readonly turn: Turn;
+  /** Aborted when the emulator ends; what waits for a synchronous step then gives up. */
+  readonly stopping: AbortController;
+  readonly runSynchronousSteps: RunSynchronousSteps;
   readonly dopHint: number;
   readonly bodyMax: number;
   log(line: string): void;
@@ -125,6 +135,8 @@ function openEmulator(options: DataverseOptions): Emulator {
   const clock = options.clock ?? systemClock;
   const newId = options.newId ?? newGuid;
   const catalog = openCatalog();
+  const turn = createTurns();
+  const transport = options.transport ?? fetchTransport;
   const store = openStore(options.database ?? ':memory:');
   const name = options.organization?.name ?? 'local';
   const organization: Organization = {
@@ -147,8 +159,10 @@ function openEmulator(options: DataverseOptions): Emulator {
     rolePrivileges: options.roles ?? {},
     now: clock.now(),
   });
-  const keys = openKeys({ store, clock, newId, tableOf: catalog.table, stepMs: options.keyStepMs ?? 100 });
-  const queue = createEventQueue({ organization, transport: options.transport ?? fetchTransport, clock, newId });
+  const keys = openKeys({ store, clock, newId, tableOf: catalog.table, turn, stepMs: options.keyStepMs ?? 100 });
+  const queue = createEventQueue({ organization, transport, clock, newId });
+  const steps = openSteps(store, catalog);
+  const stopping = new AbortController();
   const env: Environment = {
     catalog,
     store,
@@ -156,7 +170,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     privileges,
     roles,
     guard: createGuard(privileges),
-    steps: openSteps(store, catalog),
+    steps,
     organization,
     clock,
     newId,
@@ -179,6 +193,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     store,
     roles,
     clock,
+    turn,
     origin: () => emulator.origin,
     administrator,
   });
@@ -188,6 +203,16 @@ function openEmulator(options: DataverseOptions): Emulator {
     calls: createCallLog(),
     rules: createRules(newId),
     authenticate,
+    turn,
+    stopping,
+    runSynchronousSteps: createSynchronousSteps({
+      steps,
+      organization,
+      transport,
+      clock,
+      newId,
+      signal: stopping.signal,
+    }),
     dopHint: options.dopHint ?? 5,
     bodyMax: options.bodyMax ?? BODY_MAX,
     log: options.log ?? (() => {}),
@@ -315,12 +340,6 @@ async function apiRequest(emulator: Emulator, incoming: IncomingMessage, url: st
   };
 }
 
-function headersOf(incoming: IncomingMessage): Map<string, string> {
-  const headers = new Map<string, string>();
-  for (const [name, value] of Object.entries(incoming.headersDistinct)) headers.set(name, value?.join(', ') ?? '');
-  return headers;
-}
-
 async function apiReply(
   emulator: Emulator,
   request: HttpRequest,
@@ -347,29 +366,15 @@ async function apiReply(
       requestId,
       noteOperation: notes.noteOperation,
       noteFault,
+      runSynchronousSteps: emulator.runSynchronousSteps,
       publish(events) {
         for (const event of events) emulator.queue.enqueue(event, env.steps.listening(event.message, event.table));
       },
     };
-    return answer(session, api, facts);
+    return await emulator.turn(() => answer(session, api, facts));
   } catch (error) {
     return errorReply({ noteFault }, api, error);
   }
-}
-
-function inventedReply(action: RuleAction): Reply | undefined {
-  if ('html' in action) {
-    const page = `<!DOCTYPE html><html><head><title>${action.html}</title></head><body><h1>Service unavailable</h1></body></html>`;
-    return { status: action.html, headers: { 'Content-Type': 'text/html' }, body: page };
-  }
-  if (!('status' in action)) return undefined;
-  const text = typeof action.body === 'string' ? action.body : JSON.stringify(action.body);
-  const type = typeof action.body === 'string' ? 'text/plain' : 'application/json; odata.metadata=minimal';
-  return {
-    status: action.status,
-    headers: { ...(text === undefined ? {} : { 'Content-Type': type }), ...action.headers },
-    ...(text === undefined ? {} : { body: text }),
-  };
 }
 
 /** What the service sends with every answer. */
@@ -384,24 +389,3 @@ const commonHeaders = (emulator: Emulator, requestId: string): Record<string, st
   'x-ms-ratelimit-time-remaining-xrm-requests': '1,199.99',
   'Set-Cookie': `ARRAffinity=${'0'.repeat(64)}; Path=/; HttpOnly`,
 });
-
-function send(response: ServerResponse, reply: Reply, common: Readonly<Record<string, string>> = {}): void {
-  const body = reply.body === undefined ? undefined : Buffer.from(reply.body);
-  const length = body ? { 'Content-Length': String(body.length) } : {};
-  response.writeHead(reply.status, { ...common, ...reply.headers, ...length });
-  response.end(body);
-}
-
-/** The whole body. Throws WireError 413 once it is longer than `max`; the rest is read and dropped. */
-async function readBody(incoming: IncomingMessage, max: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of incoming) {
-    const piece: Buffer = chunk;
-    length += piece.length;
-    if (length <= max) chunks.push(piece);
-    else chunks.length = 0;
-  }
-  if (length > max) throw tooLarge();
-  return Buffer.concat(chunks);
-}

@@ -19,19 +19,22 @@ export const STEP_TABLES: ReadonlySet<string> = new Set([
 ]);
 
 const WEBHOOK = 8;
+const PRE_OPERATION = 20;
 const POST_OPERATION = 40;
+const SYNCHRONOUS = 0;
 const ASYNCHRONOUS = 1;
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 const STEPS_SQL = `
   SELECT step.sdkmessageprocessingstepid AS id, step.name AS name, step.filteringattributes AS filtering,
+    step.mode AS mode, step.stage AS stage,
     message.name AS message, filter.primaryobjecttypecode AS "table",
     endpoint.url AS url, endpoint.authtype AS authtype, endpoint.authvalue AS authvalue
   FROM sdkmessageprocessingstep AS step
   JOIN sdkmessage AS message ON message.sdkmessageid = step.sdkmessageid
   JOIN serviceendpoint AS endpoint ON endpoint.serviceendpointid = step.eventhandler
   LEFT JOIN sdkmessagefilter AS filter ON filter.sdkmessagefilterid = step.sdkmessagefilterid
-  WHERE step.statecode = 0 ORDER BY step.rank, step.rowid`;
+  WHERE step.statecode = 0 ORDER BY step.stage, step.rank, step.rowid`;
 
 const IMAGES_SQL =
   'SELECT entityalias AS alias, imagetype AS kind, attributes AS columns FROM sdkmessageprocessingstepimage ' +
@@ -69,6 +72,8 @@ function stepOf(row: StoredRow, images: readonly StoredRow[]): WebhookStep | und
     message,
     ...(typeof table === 'string' && table !== 'none' ? { table } : {}),
     enabled: true,
+    mode: row['mode'] === SYNCHRONOUS ? 'synchronous' : 'asynchronous',
+    stage: row['stage'] === PRE_OPERATION ? PRE_OPERATION : POST_OPERATION,
     filteringAttributes: listOf(row['filtering']),
     images: images.map(imageOf),
     endpoint: { url: String(row['url']), auth: authOf(row['authtype'], row['authvalue']) },
@@ -94,14 +99,15 @@ const listOf = (text: StoredValue | undefined): string[] =>
 
 /**
  * Refuses a registration that the emulator could not honour: endpoints other than webhooks or outside this machine,
- * steps that are not asynchronous after the operation. `row` is the row as it will be stored. Throws WireError.
+ * steps in other stages than 20 and 40. `row` is the row as it will be stored. Throws WireError.
  */
 export function checkRegistration(table: string, row: StoredRow): void {
   if (table === 'serviceendpoint') checkEndpoint(row);
   else if (table === 'sdkmessageprocessingstep') {
-    if (row['stage'] !== POST_OPERATION || row['mode'] !== ASYNCHRONOUS) {
-      throw notEmulated('A step that is not asynchronous (mode 1) in stage 40');
-    }
+    const { stage, mode } = row;
+    const known =
+      mode === SYNCHRONOUS ? [PRE_OPERATION, POST_OPERATION] : mode === ASYNCHRONOUS ? [POST_OPERATION] : [];
+    if (!known.some((one) => one === stage)) throw notEmulated(`A step of mode ${mode} in stage ${stage}`);
     if (row['eventhandler__type'] !== 'serviceendpoint') throw notEmulated('A step without a service endpoint');
   }
 }

@@ -27,6 +27,8 @@ export interface Store {
   run(sql: string, parameters?: readonly StoredValue[]): number;
   /** Commits what `work` wrote, or nothing of it when it throws. May be nested. */
   transaction<Result>(work: () => Result): Result;
+  /** The same, committed only when `confirm` resolves; until then nothing else may use the store. May not be nested. */
+  confirmedTransaction<Result>(work: () => Result, confirm: () => Promise<void> | undefined): Promise<Result>;
   /** Makes the table on first use. */
   ensure(table: Table): void;
   /** Logical names of the tables that were made. */
@@ -122,24 +124,27 @@ export function openStore(location: string): Store {
       }
     },
     transaction(work) {
-      const level = depth;
-      const before = version;
-      database.exec(level === 0 ? 'BEGIN IMMEDIATE' : `SAVEPOINT "level${level}"`);
-      depth = level + 1;
+      const { commit, undo } = begin();
       try {
         const result = work();
-        if (level === 0 && version !== before) saveVersion();
-        database.exec(level === 0 ? 'COMMIT' : `RELEASE "level${level}"`);
+        commit();
         return result;
       } catch (error) {
-        if (database.isTransaction) {
-          database.exec(level === 0 ? 'ROLLBACK' : `ROLLBACK TO "level${level}"; RELEASE "level${level}"`);
-        }
-        // Tables that were made inside are gone again.
-        made = tablesIn(database);
+        undo();
         throw error;
-      } finally {
-        depth = level;
+      }
+    },
+    async confirmedTransaction(work, confirm) {
+      if (depth > 0) throw new Error('A confirmed transaction cannot be part of another one');
+      const { commit, undo } = begin();
+      try {
+        const result = work();
+        await confirm();
+        commit();
+        return result;
+      } catch (error) {
+        undo();
+        throw error;
       }
     },
     ensure(table) {
@@ -153,6 +158,27 @@ export function openStore(location: string): Store {
       statements.clear();
       database.close();
     },
+  };
+  const begin = (): { commit(): void; undo(): void } => {
+    const level = depth;
+    const before = version;
+    database.exec(level === 0 ? 'BEGIN IMMEDIATE' : `SAVEPOINT "level${level}"`);
+    depth = level + 1;
+    return {
+      commit() {
+        if (level === 0 && version !== before) saveVersion();
+        database.exec(level === 0 ? 'COMMIT' : `RELEASE "level${level}"`);
+        depth = level;
+      },
+      undo() {
+        depth = level;
+        if (database.isTransaction) {
+          database.exec(level === 0 ? 'ROLLBACK' : `ROLLBACK TO "level${level}"; RELEASE "level${level}"`);
+        }
+        // Tables that were made inside are gone again.
+        made = tablesIn(database);
+      },
+    };
   };
   const saveVersion = () => {
     if (store.run('UPDATE "_sequence" SET "version" = ?', [version]) === 0) {

@@ -1,7 +1,16 @@
-import { createServer } from 'node:http';
+import { EventEmitter, once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
-import { type Answer, type Call, idOf, openEnvironment } from './environment.ts';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import {
+  ADMIN_CLIENT,
+  type Answer,
+  APP_CLIENT,
+  type Call,
+  idOf,
+  openEnvironment,
+  openSecuredEnvironment,
+} from './environment.ts';
 
 interface Delivery {
   headers: Record<string, string | string[] | undefined>;
@@ -9,17 +18,22 @@ interface Delivery {
   context: any;
 }
 
+async function listen(handler: RequestListener): Promise<string> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  return `http://localhost:${(server.address() as AddressInfo).port}/hook`;
+}
+
 async function openReceiver(statuses: number[] = []) {
   const deliveries: Delivery[] = [];
-  const server = createServer(async (request, response) => {
+  const url = await listen(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     deliveries.push({ headers: request.headers, context: JSON.parse(Buffer.concat(chunks).toString('utf8')) });
     response.writeHead(statuses.shift() ?? 200).end();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
-  return { url: `http://localhost:${(server.address() as AddressInfo).port}/hook`, deliveries };
+  return { url, deliveries };
 }
 
 const created = (answer: Answer): string => {
@@ -199,6 +213,72 @@ test('what the emulator could not honour is refused by name', async () => {
   expect((await call('POST', 'serviceendpoints', { ...endpoint, url, authtype: 5, authvalue: '<x>' })).status).toBe(
     400,
   );
-  const synchronous = register(call, url, 'Create', { mode: 0 });
-  await expect(synchronous).rejects.toThrow('A step that is not asynchronous');
+  await expect(register(call, url, 'Create', { stage: 10, mode: 0 })).rejects.toThrow('A step of mode 0 in stage 10');
+  await expect(register(call, url, 'Create', { stage: 20, mode: 1 })).rejects.toThrow('A step of mode 1 in stage 20');
+});
+
+describe('a synchronous step', () => {
+  test.each([20, 40])('in stage %i hears of a row before it is committed', async (stage) => {
+    const { call } = await openEnvironment();
+    const receiver = await openReceiver();
+    await register(call, receiver.url, 'Create', { stage, mode: 0 });
+    const id = idOf(await call('POST', 'accounts', { name: 'Contoso' }));
+    expect(receiver.deliveries).toHaveLength(1);
+    const { context } = receiver.deliveries[0] as Delivery;
+    expect(context).toMatchObject({ Mode: 0, Stage: stage, IsInTransaction: true, PrimaryEntityId: id });
+    expect((await call('GET', '/emulator/events')).json).toEqual([]);
+  });
+
+  test('that fails undoes the write, alone and in a change set', async () => {
+    const { call } = await openEnvironment();
+    const receiver = await openReceiver([500, 500]);
+    await register(call, receiver.url, 'Create', { name: 'guard', stage: 20, mode: 0 });
+    const before = (await call('GET', '/emulator/dump')).json;
+    const refused = await call('POST', 'accounts', { name: 'Contoso' });
+    expect(refused.status).toBe(400);
+    expect(refused.json.error.code).toBe('0x80040265');
+    expect(refused.json.error.message).toContain("'guard'");
+    const parts = ['{"name":"a"}', '{"name":"b"}'].map(
+      (body, index) =>
+        `--c\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ${index}\r\n\r\n` +
+        `POST accounts HTTP/1.1\r\nContent-Type: application/json\r\n\r\n${body}\r\n`,
+    );
+    const batch = `--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n${parts.join('')}--c--\r\n--b--\r\n`;
+    const answer = await call('POST', '$batch', batch, { 'Content-Type': 'multipart/mixed; boundary=b' });
+    expect(answer.text).toContain('0x80040265');
+    expect(receiver.deliveries).toHaveLength(2);
+    expect((await call('GET', '/emulator/dump')).json).toEqual(before);
+    expect((await call('POST', 'accounts', { name: 'Contoso' })).status).toBe(204);
+  });
+
+  test('keeps what is not committed from other requests', async () => {
+    const { call } = await openEnvironment();
+    let release = (): void => undefined;
+    const steps = new EventEmitter();
+    const url = await listen((_, response) => {
+      release = () => response.writeHead(500).end();
+      steps.emit('arrived');
+    });
+    await register(call, url, 'Create', { mode: 0 });
+    const arrived = once(steps, 'arrived');
+    const write = call('POST', 'accounts', { name: 'Contoso' });
+    await arrived;
+    const read = call('GET', 'accounts?$select=name');
+    // A way there and back, by which the read has reached the emulator too.
+    await call('GET', '/emulator/calls');
+    release();
+    expect((await read).json.value).toEqual([]);
+    expect((await write).status).toBe(400);
+  });
+
+  test('is seen by whoever may read steps, as every role may', async () => {
+    const { as, call } = await openSecuredEnvironment();
+    const admin = await as({ appid: ADMIN_CLIENT });
+    await register(admin, 'http://127.0.0.1:1/', 'Update', { name: 'guard', mode: 0 });
+    const app = await as({ appid: APP_CLIENT });
+    const path =
+      "sdkmessageprocessingsteps?$select=name&$filter=mode eq 0 and statecode eq 0 and sdkmessagefilterid/primaryobjecttypecode eq 'account'";
+    expect((await app('GET', path)).json.value).toMatchObject([{ name: 'guard' }]);
+    expect((await call('GET', path)).status).toBe(401);
+  });
 });

@@ -7,22 +7,24 @@ const CONTRACTS = 'http://schemas.microsoft.com/xrm/2011/Contracts';
 const NO_ID = '00000000-0000-0000-0000-000000000000';
 /** The post image that asynchronous steps get unasked: the primary name and id. */
 const PRIMARY_NAME_IMAGE = 'AsynchronousStepPrimaryName';
-const STAGE = { mainOperation: 30, postOperation: 40 } as const;
+const STAGE = { preOperation: 20, mainOperation: 30 } as const;
 
 /**
- * The RemoteExecutionContext (DataContract JSON) that an asynchronous step in stage 40 posts, its keys in wire order.
- * Held against recorded payloads in test/fixtures/dataverse/webhooks.
+ * The RemoteExecutionContext (DataContract JSON) that a step posts, its keys in wire order. That of an asynchronous one is
+ * held against recorded payloads in test/fixtures/dataverse/webhooks; that of a synchronous one is UNCONFIRMED.
  */
 export function buildExecutionContext(
   event: RowEvent,
-  step: Pick<WebhookStep, 'id' | 'images'>,
+  step: Pick<WebhookStep, 'id' | 'images' | 'mode' | 'stage'>,
   organization: OrganizationFacts,
   operationId: string,
 ): JsonObject {
-  const facts: ContextFacts = { event, stepId: step.id, organization, operationId };
+  const facts: ContextFacts = { event, step, organization, operationId };
+  const before = step.stage === STAGE.preOperation;
+  const postImages = before ? [] : imagesOf(event, step, 'post');
   return contextOf(facts, {
-    inputParameters: [pair('Target', targetOf(event))],
-    outputParameters: event.message === 'Create' ? [pair('id', event.id)] : [],
+    inputParameters: [pair('Target', before ? requestTargetOf(event) : targetOf(event))],
+    outputParameters: event.message === 'Create' && !before ? [pair('id', event.id)] : [],
     parentContext: contextOf(facts, {
       inputParameters: [
         pair('Target', requestTargetOf(event)),
@@ -34,15 +36,15 @@ export function buildExecutionContext(
       preImages: [],
       stage: STAGE.mainOperation,
     }),
-    postImages: [...imagesOf(event, step, 'post'), ...primaryNameImage(event)],
+    postImages: step.mode === 'asynchronous' ? [...postImages, ...primaryNameImage(event)] : postImages,
     preImages: imagesOf(event, step, 'pre'),
-    stage: STAGE.postOperation,
+    stage: step.stage,
   });
 }
 
 interface ContextFacts {
   event: RowEvent;
-  stepId: string;
+  step: Pick<WebhookStep, 'id' | 'mode'>;
   organization: OrganizationFacts;
   operationId: string;
 }
@@ -56,7 +58,7 @@ interface ContextParts {
   stage: number;
 }
 
-function contextOf({ event, stepId, organization, operationId }: ContextFacts, parts: ContextParts): JsonObject {
+function contextOf({ event, step, organization, operationId }: ContextFacts, parts: ContextParts): JsonObject {
   return {
     BusinessUnitId: event.businessUnitId,
     CorrelationId: event.correlationId,
@@ -66,18 +68,18 @@ function contextOf({ event, stepId, organization, operationId }: ContextFacts, p
     InitiatingUserId: event.initiatingUserId,
     InputParameters: parts.inputParameters,
     IsExecutingOffline: false,
-    IsInTransaction: false,
+    IsInTransaction: step.mode === 'synchronous',
     IsOfflinePlayback: false,
     IsolationMode: 1,
     MessageName: event.message,
-    Mode: 1,
+    Mode: step.mode === 'synchronous' ? 0 : 1,
     // With an offset, unlike column values; an environment in the cloud runs in UTC.
     OperationCreatedOn: `/Date(${event.operationTime}+0000)/`,
     OperationId: operationId,
     OrganizationId: organization.id,
     OrganizationName: organization.name,
     OutputParameters: parts.outputParameters,
-    OwningExtension: reference('sdkmessageprocessingstep', stepId),
+    OwningExtension: reference('sdkmessageprocessingstep', step.id),
     ParentContext: parts.parentContext,
     PostEntityImages: parts.postImages,
     PreEntityImages: parts.preImages,

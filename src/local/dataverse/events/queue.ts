@@ -35,7 +35,7 @@ export interface EventQueueOptions {
 }
 
 export interface EventQueue {
-  /** Makes a job for each step that listens to the event; call it after the commit. Answers the new jobs. */
+  /** Makes a job for each asynchronous step that listens to the event; call it after the commit. Answers the new jobs. */
   enqueue(event: RowEvent, steps: readonly WebhookStep[]): readonly SystemJob[];
   /** Oldest first. */
   jobs(): readonly SystemJob[];
@@ -104,7 +104,7 @@ export function createEventQueue(options: EventQueueOptions): EventQueue {
     enqueue(event, steps) {
       if (stopping.signal.aborted) return [];
       const tasks = steps
-        .filter((step) => listens(step, event))
+        .filter((step) => step.mode === 'asynchronous' && concerns(step, event))
         .map((step) => ({ event, step, job: newJob(newId(), event, step, clock.now()) }));
       for (const task of tasks) jobs.set(task.job.id, task.job);
       waiting.push(...tasks);
@@ -125,8 +125,8 @@ export function createEventQueue(options: EventQueueOptions): EventQueue {
   };
 }
 
-/** Filtering attributes count the columns of the request, whether or not their values changed. */
-function listens(step: WebhookStep, event: RowEvent): boolean {
+/** Whether a step listens to an event. Filtering attributes count the columns of the request, whether or not their values changed. */
+export function concerns(step: WebhookStep, event: RowEvent): boolean {
   if (!step.enabled || step.message !== event.message) return false;
   if (step.table !== undefined && step.table !== event.table) return false;
   if (event.message !== 'Update' || step.filteringAttributes.length === 0) return true;

@@ -21,7 +21,7 @@ export interface RowState {
 
 export type EventMessage = 'Create' | 'Update' | 'Delete';
 
-/** One committed change of one row. */
+/** One change of one row: committed, or about to be when a synchronous step hears of it. */
 export interface RowEvent {
   message: EventMessage;
   /** Logical name. */
@@ -70,7 +70,7 @@ export interface WebhookEndpoint {
   auth: WebhookAuth;
 }
 
-/** An asynchronous step in stage 40 with its endpoint. */
+/** A step with its endpoint. */
 export interface WebhookStep {
   id: string;
   name: string;
@@ -78,6 +78,10 @@ export interface WebhookStep {
   /** Logical name; left out for a step on every table. */
   table?: string;
   enabled: boolean;
+  /** Synchronous steps run inside the transaction, asynchronous ones after it. */
+  mode: 'synchronous' | 'asynchronous';
+  /** 20 before the operation, 40 after it. */
+  stage: 20 | 40;
   /** Only for Update; empty: any column. */
   filteringAttributes: readonly string[];
   images: readonly StepImage[];

@@ -16,7 +16,12 @@ interface Context {
 }
 
 const ORGANIZATION = { id: 'c0ffee00-0000-4000-8000-000000000000', name: 'org1', host: 'org1.crm4.dynamics.com' };
-const STEP = { id: '2c28fe56-903e-eb11-a813-000d3ad9c2e1', images: [] };
+const STEP = {
+  id: '2c28fe56-903e-eb11-a813-000d3ad9c2e1',
+  images: [],
+  mode: 'asynchronous',
+  stage: 40,
+} as const;
 
 const recorded = (name: string): Context =>
   JSON.parse(readFileSync(`test/fixtures/dataverse/webhooks/${name}.json`, 'utf8'));

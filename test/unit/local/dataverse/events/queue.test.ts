@@ -9,6 +9,8 @@ const STEP: WebhookStep = {
   message: 'Update',
   table: 'account',
   enabled: true,
+  mode: 'asynchronous',
+  stage: 40,
   filteringAttributes: [],
   images: [],
   endpoint: { url: 'http://localhost/hook', auth: { kind: 'key', value: 'secret' } },
