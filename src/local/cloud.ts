@@ -204,7 +204,7 @@ function bridgeRole(): Record<string, 'Global'> {
   };
   const rights = ['Create', 'Read', 'Write', 'Delete', 'Append', 'AppendTo'];
   const own = SAMPLE_TABLES.flatMap((table) => rights.map((right) => `prv${right}${schemaNames[table]}`));
-  const read = ['User', 'Team', 'BusinessUnit', 'TransactionCurrency'].map((table) => `prvRead${table}`);
+  const read = ['User', 'Team', 'BusinessUnit', 'Role', 'TransactionCurrency'].map((table) => `prvRead${table}`);
   return Object.fromEntries([...own, ...read].map((privilege) => [privilege, 'Global' as const]));
 }
 
