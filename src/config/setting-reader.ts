@@ -14,7 +14,8 @@ export interface Wrong {
 }
 
 export const fault = (wrong: string): Wrong => ({ wrong });
-const isWrong = (value: unknown): value is Wrong => typeof value === 'object' && value !== null && 'wrong' in value;
+export const isWrong = (value: unknown): value is Wrong =>
+  typeof value === 'object' && value !== null && 'wrong' in value;
 
 export const parseVaultName = (text: string): string | Wrong =>
   VAULT_OBJECT.test(text) ? text : fault('must be a name in Key Vault: letters, digits and hyphens');

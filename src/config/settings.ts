@@ -2,7 +2,16 @@ import { BridgeError } from '../shared/errors.ts';
 import { type CallerSettings, parseCallers } from './caller-settings.ts';
 import { isLoopback, isMicrosoftVault } from './clouds.ts';
 import { type ConnectionSettings, parseConnection, warningsOf } from './connection-settings.ts';
-import { fault, GroupReader, GUID, httpsUrl, parseVaultName, type SettingFault } from './setting-reader.ts';
+import {
+  fault,
+  GroupReader,
+  GUID,
+  httpsUrl,
+  isWrong,
+  parseVaultName,
+  type SettingFault,
+  type Wrong,
+} from './setting-reader.ts';
 
 /** One endpoint that Dataverse posts events to: `Webhook__<endpoint>__…`. */
 export interface WebhookEndpoint {
@@ -188,13 +197,18 @@ function parseVault(env: Environment, needed: boolean, faults: SettingFault[]): 
       faults.push({ setting, message: 'is missing; credentials and webhook secrets are read from this vault' });
     return undefined;
   }
-  const url = httpsUrl(text);
-  const isRoot = url?.pathname === '/';
-  if (!url || !isRoot) faults.push({ setting, message: 'must look like https://name.vault.azure.net/' });
-  else if (!isLoopback(url.hostname) && (!isMicrosoftVault(url.hostname) || url.port !== '')) {
-    faults.push({ setting, message: `names a host that is not Key Vault’s: ${url.host}` });
-  } else return url.href;
+  const parsed = parseVaultUri(text);
+  if (!isWrong(parsed)) return parsed;
+  faults.push({ setting, message: parsed.wrong });
   return undefined;
+}
+
+/** The address of a vault, `https://name.vault.azure.net/` or the local cloud's. */
+export function parseVaultUri(text: string): string | Wrong {
+  const url = httpsUrl(text);
+  if (url?.pathname !== '/') return fault('must look like https://name.vault.azure.net/');
+  const isAzure = isMicrosoftVault(url.hostname) && url.port === '';
+  return isAzure || isLoopback(url.hostname) ? url.href : fault(`names a host that is not Key Vault’s: ${url.host}`);
 }
 
 function parseStorage(env: Environment, faults: SettingFault[]): StorageSettings | undefined {
