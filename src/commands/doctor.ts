@@ -19,11 +19,13 @@ async function main(): Promise<number> {
     print(`Failed: ${file.fault}`);
     return 1;
   }
+  // Settings of the environment win, save this one: the local cloud's file holds the machine's own authorities too.
+  const { NODE_EXTRA_CA_CERTS: authorities = process.env['NODE_EXTRA_CA_CERTS'] } = file.values;
   const child = spawn(
     process.execPath,
     [...process.execArgv, import.meta.filename, ...file.remaining, '--environment'],
     {
-      env: { ...file.values, ...process.env },
+      env: { ...file.values, ...process.env, ...(authorities !== undefined && { NODE_EXTRA_CA_CERTS: authorities }) },
       stdio: 'inherit',
     },
   );
