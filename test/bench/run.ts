@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { extraCaFile, openAuthority } from '../../src/local/certificates.ts';
+import type { BenchLine, BenchResult } from './result.ts';
+
+/** Benchmarks by name: each is a program beside this one that hands its result to `report`. */
+const BENCHES = ['tokens'] as const;
+
+const run = promisify(execFile);
+
+/** Runs benchmarks one after the other, each in a process of its own that trusts the local authority. */
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true });
+  const unknown = positionals.filter((name) => !BENCHES.some((known) => known === name));
+  if (unknown.length > 0)
+    throw new Error(`There is no benchmark ${unknown.join(', ')}; there are ${BENCHES.join(', ')}.`);
+  const folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-bench-'));
+  try {
+    const authority = openAuthority(folder);
+    const env = {
+      ...process.env,
+      NODE_EXTRA_CA_CERTS: extraCaFile(authority, process.env['NODE_EXTRA_CA_CERTS']),
+      BENCH_AUTHORITY: folder,
+    };
+    const results: BenchResult[] = [];
+    for (const name of BENCHES.filter((known) => positionals.length === 0 || positionals.includes(known))) {
+      const file = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
+      const { stdout } = await run(process.execPath, ['--expose-gc', file], { env });
+      const result = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as BenchResult;
+      results.push(result);
+      process.stdout.write(`${table(result)}\n`);
+    }
+    if (values.json !== undefined) {
+      const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
+      writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function table({ bench, lines }: BenchResult): string {
+  const cells = lines.map((line) => [
+    line.what,
+    amount(line.ours, line.unit),
+    line.peer ? `${line.peer.name} ${amount(line.peer.value, line.unit)}` : '',
+    ratio(line),
+  ]);
+  const widths = [0, 1, 2].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return [
+    bench,
+    ...cells.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd()),
+  ].join('\n');
+}
+
+const amount = (value: number, unit: string): string =>
+  `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toPrecision(2)} ${unit}`;
+
+const ratio = ({ ours, peer }: BenchLine): string =>
+  peer && ours > 0 && peer.value > 0 ? `1 : ${Math.round(peer.value / ours)}` : '';
+
+await main();
