@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { type AttributeJson, type DefinitionJson, definitionSchema } from './definition-schema.ts';
 
 /** How a column's value is held and written; `unsupported` columns are defined but hold no value here. */
 export type ColumnKind =
@@ -119,87 +120,6 @@ export interface Catalog {
   tableOfId(metadataId: string): Table | undefined;
 }
 
-const label = z.looseObject({
-  UserLocalizedLabel: z.looseObject({ Label: z.string() }).nullish(),
-});
-
-const option = z.looseObject({
-  Value: z.number(),
-  Label: label.nullish(),
-  State: z.number().nullish(),
-  DefaultStatus: z.number().nullish(),
-});
-
-const attribute = z.looseObject({
-  LogicalName: z.string(),
-  AttributeType: z.string(),
-  AttributeTypeName: z.looseObject({ Value: z.string() }).nullish(),
-  AttributeOf: z.string().nullish(),
-  DisplayName: label.nullish(),
-  IsValidForCreate: z.boolean().nullish(),
-  IsValidForUpdate: z.boolean().nullish(),
-  IsValidForRead: z.boolean().nullish(),
-  IsValidODataAttribute: z.boolean().nullish(),
-  RequiredLevel: z.looseObject({ Value: z.string() }).nullish(),
-  MaxLength: z.number().nullish(),
-  MinValue: z.union([z.number(), z.string()]).nullish(),
-  MaxValue: z.union([z.number(), z.string()]).nullish(),
-  Precision: z.number().nullish(),
-  CalculationOf: z.string().nullish(),
-  DefaultFormValue: z.number().nullish(),
-  DefaultValue: z.boolean().nullish(),
-  DateTimeBehavior: z.looseObject({ Value: z.string() }).nullish(),
-  Targets: z.array(z.string()).nullish(),
-  OptionSet: z
-    .looseObject({
-      Options: z.array(option).nullish(),
-      TrueOption: option.nullish(),
-      FalseOption: option.nullish(),
-    })
-    .nullish(),
-});
-
-const relationship = z.looseObject({
-  ReferencedEntity: z.string(),
-  ReferencingAttribute: z.string(),
-  ReferencingEntityNavigationPropertyName: z.string().nullish(),
-  CascadeConfiguration: z.looseObject({ Delete: z.string().nullish() }).nullish(),
-});
-
-const definition = z.looseObject({
-  LogicalName: z.string(),
-  SchemaName: z.string(),
-  EntitySetName: z.string(),
-  MetadataId: z.string(),
-  PrimaryIdAttribute: z.string(),
-  PrimaryNameAttribute: z.string().nullish(),
-  ObjectTypeCode: z.number().nullish(),
-  OwnershipType: z.string().nullish(),
-  DisplayName: label.nullish(),
-  IsActivity: z.boolean().nullish(),
-  IsOptimisticConcurrencyEnabled: z.boolean().nullish(),
-  Attributes: z.array(attribute),
-  ManyToOneRelationships: z.array(relationship),
-  OneToManyRelationships: z.array(
-    z.looseObject({
-      ReferencingEntity: z.string(),
-      ReferencingAttribute: z.string(),
-      ReferencedEntityNavigationPropertyName: z.string().nullish(),
-    }),
-  ),
-  ManyToManyRelationships: z.array(
-    z.looseObject({
-      IntersectEntityName: z.string().nullish(),
-      Entity1LogicalName: z.string().nullish(),
-      Entity1IntersectAttribute: z.string().nullish(),
-      Entity1NavigationPropertyName: z.string().nullish(),
-      Entity2LogicalName: z.string().nullish(),
-      Entity2IntersectAttribute: z.string().nullish(),
-      Entity2NavigationPropertyName: z.string().nullish(),
-    }),
-  ),
-});
-
 const index = z.array(
   z.object({
     LogicalName: z.string(),
@@ -270,7 +190,7 @@ export function openCatalog(): Catalog {
 
 /** A table from its definition in the Web API's form. Throws a ZodError when it is none. */
 export function parseTable(json: unknown): Table {
-  const raw = definition.parse(json);
+  const raw = definitionSchema.parse(json);
   const columns = new Map<string, Column>();
   const properties = new Map<string, Column>();
   for (const one of raw.Attributes) {
@@ -312,7 +232,7 @@ export function parseTable(json: unknown): Table {
   };
 }
 
-function columnOf(raw: z.infer<typeof attribute>): Column | undefined {
+function columnOf(raw: AttributeJson): Column | undefined {
   if (raw.IsValidODataAttribute === false && raw.AttributeOf) return undefined;
   const kind = kindOf(raw);
   if (kind === 'unsupported' && raw.AttributeTypeName?.Value === 'VirtualType') return undefined;
@@ -337,7 +257,7 @@ function columnOf(raw: z.infer<typeof attribute>): Column | undefined {
   };
 }
 
-function kindOf(raw: z.infer<typeof attribute>): ColumnKind {
+function kindOf(raw: AttributeJson): ColumnKind {
   const kind = KINDS[raw.AttributeTypeName?.Value ?? `${raw.AttributeType}Type`] ?? 'unsupported';
   return kind === 'datetime' && raw.DateTimeBehavior?.Value === 'DateOnly' ? 'dateonly' : kind;
 }
@@ -345,13 +265,13 @@ function kindOf(raw: z.infer<typeof attribute>): ColumnKind {
 const numberOf = (value: number | string | null | undefined): number | undefined =>
   value === null || value === undefined ? undefined : Number(value);
 
-function defaultOf(raw: z.infer<typeof attribute>): number | undefined {
+function defaultOf(raw: AttributeJson): number | undefined {
   if (raw.DefaultValue !== null && raw.DefaultValue !== undefined) return raw.DefaultValue ? 1 : 0;
   // -1 stands for "no default".
   return raw.DefaultFormValue === null || raw.DefaultFormValue === -1 ? undefined : raw.DefaultFormValue;
 }
 
-function optionsOf(raw: z.infer<typeof attribute>): Map<number, Option> {
+function optionsOf(raw: AttributeJson): Map<number, Option> {
   const set = raw.OptionSet;
   const boolean = raw.AttributeType === 'Boolean';
   const options = boolean ? [set?.FalseOption, set?.TrueOption] : (set?.Options ?? []);
@@ -368,7 +288,7 @@ function optionsOf(raw: z.infer<typeof attribute>): Map<number, Option> {
   return found;
 }
 
-function navigationsOf(raw: z.infer<typeof definition>, columns: ReadonlyMap<string, Column>): Map<string, Navigation> {
+function navigationsOf(raw: DefinitionJson, columns: ReadonlyMap<string, Column>): Map<string, Navigation> {
   const found = new Map<string, Navigation>();
   for (const one of raw.ManyToOneRelationships) {
     const column = columns.get(one.ReferencingAttribute);
@@ -385,7 +305,7 @@ function navigationsOf(raw: z.infer<typeof definition>, columns: ReadonlyMap<str
   return found;
 }
 
-function collectionsOf(raw: z.infer<typeof definition>): Set<string> {
+function collectionsOf(raw: DefinitionJson): Set<string> {
   const found = new Set<string>();
   for (const one of raw.OneToManyRelationships) {
     if (one.ReferencedEntityNavigationPropertyName) found.add(one.ReferencedEntityNavigationPropertyName);
@@ -400,7 +320,7 @@ function collectionsOf(raw: z.infer<typeof definition>): Set<string> {
   return found;
 }
 
-function associationsOf(raw: z.infer<typeof definition>): Map<string, Association> {
+function associationsOf(raw: DefinitionJson): Map<string, Association> {
   const found = new Map<string, Association>();
   for (const one of raw.ManyToManyRelationships) {
     const isFirst = one.Entity1LogicalName === raw.LogicalName;

@@ -15,9 +15,6 @@ export const DEPTH_MASKS: Readonly<Record<Depth, number>> = { Basic: 1, Local: 2
 /** The depth with this mask; undefined for any other number. */
 export const depthOfMask = (mask: unknown): Depth | undefined => DEPTHS.find((depth) => DEPTH_MASKS[depth] === mask);
 
-export const widerDepth = (one: Depth | undefined, other: Depth): Depth =>
-  one !== undefined && DEPTHS.indexOf(one) > DEPTHS.indexOf(other) ? one : other;
-
 export interface Privilege {
   /** `prvCreateAccount` */
   readonly name: string;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Catalog } from './metadata.ts';
-import { DEPTH_MASKS, type Depth, depthOfMask, type PrivilegeCatalog, widerDepth } from './privileges.ts';
+import { DEPTH_MASKS, type Depth, depthOfMask, type PrivilegeCatalog } from './privileges.ts';
 import { derivedGuid, type Store } from './store.ts';
 
 /** `roletemplateid` of the role that may do everything, the same in every organization. */
@@ -42,7 +42,6 @@ const TABLES = [
   'roleprivileges',
   'systemuser',
   'systemuserroles',
-  'team',
   'teammembership',
   'teamroles',
 ];
@@ -59,6 +58,12 @@ const GRANTS = `
   JOIN roleprivileges ON roleprivileges.roleid = role.roleid
   JOIN privilege ON privilege.privilegeid = roleprivileges.privilegeid
   ORDER BY privilege.name, role.roleid`;
+
+/** Asked at every request, so without what {@link GRANTS} tells besides. */
+const WIDEST = `
+  WITH held AS (${HELD_ROLES})
+  SELECT privilegeid AS id, max(privilegedepthmask) AS mask FROM roleprivileges
+  WHERE roleid IN (SELECT roleid FROM held) GROUP BY privilegeid`;
 
 /** The role and its copies in the business units below its own. */
 const COPIES = 'SELECT roleid FROM role WHERE roleid = ? OR parentrootroleid = ?';
@@ -103,8 +108,10 @@ export function openRoles(options: {
       return { roleCount: roles.length, privileges: 'all' };
     }
     const held = new Map<string, Depth>();
-    for (const { name, depth } of grantsOf(userId)) {
-      held.set(name.toLowerCase(), widerDepth(held.get(name.toLowerCase()), depth));
+    for (const { id, mask } of store.all(WIDEST, [userId, userId])) {
+      const name = privileges.byId(String(id))?.name.toLowerCase();
+      const depth = depthOfMask(mask);
+      if (name !== undefined && depth) held.set(name, depth);
     }
     return { roleCount: roles.length, privileges: held };
   };

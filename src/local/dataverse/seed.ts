@@ -74,6 +74,7 @@ export function seed(seed: Seed): void {
     const names = new Set([SYSTEM_ADMINISTRATOR, SYSTEM_CUSTOMIZER, ...Object.keys(rolePrivileges)]);
     for (const user of users) for (const role of user.roles) names.add(role);
     const given = new Map([...names].map((name) => [name, privilegesOfRole(seed, name)]));
+    for (const { name } of store.all('SELECT name FROM privilege')) seed.privileges.named(String(name));
     seedPrivileges(seed.privileges, write);
     for (const [name, privileges] of given) seedRole(seed, write, name, privileges);
     write('systemuser', userRow(organization, { systemuserid: ADMINISTRATOR_ID, fullname: 'System Administrator' }));
