@@ -78,7 +78,11 @@ async function read<Shape extends z.ZodType>(
   shape: Shape,
 ): Promise<z.infer<Shape>> {
   const answer = await client.send({ method: 'GET', path });
-  return shape.parse(answer.json());
+  const parsed = shape.safeParse(answer.json());
+  if (parsed.success) return parsed.data;
+  throw new SetupError(`The environment’s answer to GET ${path} has another form than expected.`, {
+    cause: parsed.error,
+  });
 }
 
 /** Reads what there is. Throws SetupError when the role is one that this command must not touch. */

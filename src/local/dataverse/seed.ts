@@ -133,6 +133,11 @@ function seedRole(
     ismanaged: 0,
     organizationid: organization.id,
   });
+  // Databases of earlier versions lack these.
+  store.run('UPDATE role SET parentrootroleid = roleid, roletemplateid = ? WHERE roleid = ?', [
+    roletemplateid === NO_TEMPLATE ? null : roletemplateid,
+    roleid,
+  ]);
   const has = store.get('SELECT 1 FROM roleprivileges WHERE roleid = ?', [roleid]);
   if (!has) roles.grant(roleid, given);
 }

@@ -1,4 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { fakeClock } from '../../support/clock.ts';
 import { ADMIN_CLIENT, APP_CLIENT, APP_USER, type Call, idOf, openSecuredEnvironment } from './environment.ts';
 
@@ -167,5 +170,23 @@ test('a change of roles can be made to lag behind', async () => {
   await admin('DELETE', `systemusers(${APP_USER})/systemuserroles_association(${role.roleid})/$ref`);
   expect((await app('GET', 'accounts')).status).toBe(200);
   clock.advance(30_000);
+  expect((await app('GET', 'accounts')).status).toBe(403);
+});
+
+test('roles keep over a restart what they were changed to, and are enforced from it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dataverse-roles-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const database = join(folder, 'dataverse.db');
+  const first = await openSecuredEnvironment({ database });
+  const admin = await first.as({ appid: ADMIN_CLIENT });
+  const [role] = (await admin('GET', "roles?$select=roleid&$filter=name eq 'Bridge'")).json.value;
+  const change = {
+    Privileges: [{ PrivilegeId: await privilegeId(admin, 'prvReadLead'), Depth: 'Global' }],
+  };
+  await admin('POST', `roles(${role.roleid})/Microsoft.Dynamics.CRM.ReplacePrivilegesRole`, change);
+  await first.close();
+  const second = await openSecuredEnvironment({ database });
+  const app = await second.as({ appid: APP_CLIENT });
+  expect((await app('GET', 'leads')).status).toBe(200);
   expect((await app('GET', 'accounts')).status).toBe(403);
 });

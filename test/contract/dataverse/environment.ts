@@ -50,11 +50,16 @@ export async function openEnvironment(options: Partial<DataverseOptions> = {}): 
     log: (line) => faults.push(line),
     ...options,
   });
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= dataverse.close();
+    return closing;
+  };
   onTestFinished(async () => {
-    await dataverse.close();
+    await close();
     if (faults.length > 0) throw new Error(`The emulator failed inside: ${faults.join('\n')}`);
   });
-  return { ...dataverse, call: client(dataverse.apiUrl) };
+  return { ...dataverse, close, call: client(dataverse.apiUrl) };
 }
 
 let signing: { privateKey: CryptoKey; keys: JSONWebKeySet } | undefined;
