@@ -15,7 +15,10 @@ export interface Credential {
    * every few minutes; while it cannot be read, what was read before goes on to serve.
    */
   fetchToken(options?: FetchOptions): Promise<Token>;
-  /** Asks the vault (for a managed identity: the identity's endpoint) now, and tells of the version that would be used. */
+  /**
+   * Asks the vault (for a managed identity: the identity's endpoint) now, and tells of the version in use, or before the
+   * first token of the one that would be used.
+   */
   describe(signal?: AbortSignal): Promise<CredentialReport>;
   /** What is known without any call; `kind` and `name` only, before the first token or `describe`. */
   known(): CredentialReport;

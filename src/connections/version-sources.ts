@@ -1,6 +1,6 @@
 import type { Clock } from '../shared/clock.ts';
 import type { NewId } from '../shared/ids.ts';
-import { readCertificate, readPublicCertificate } from './certificate.ts';
+import { notYetValid, readCertificate, readPublicCertificate } from './certificate.ts';
 import type { Vault } from './vault.ts';
 import { createVaultAssertion } from './vault-assertion.ts';
 import type { VersionSource } from './versioned-credential.ts';
@@ -44,7 +44,9 @@ export const vaultKeySource = (
   kind: 'vaultKey',
   name: certificateName,
   list: (signal) => vault.certificateVersions(certificateName, signal),
-  async open({ version }, signal) {
+  async open({ version, validFrom }, signal) {
+    // Key Vault signs with a key only once its validity has begun, so that such a version cannot be tried before.
+    if (validFrom !== undefined && validFrom > clock.now()) throw notYetValid('certificate', validFrom);
     const { der, keyId } = await vault.certificate(certificateName, version, signal);
     const certificate = readPublicCertificate(der);
     const sign = (data: Buffer) => vault.sign(keyId, data);

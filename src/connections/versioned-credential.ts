@@ -135,10 +135,10 @@ export function createVersionedCredential(options: VersionedCredentialOptions): 
         return token;
       };
       const tried = new Map<string, unknown>();
-      const isFresh = !held || clock.now() >= held.until;
-      let versions = held && !isFresh ? held.versions : await listed(signal);
+      const current = held && clock.now() < held.until ? held.versions : undefined;
+      let versions = current ?? (await listed(signal));
       let token = await firstThat(versions, tried, tokenOf);
-      if (!token && !isFresh) {
+      if (!token && current) {
         versions = await listed(signal);
         token = await firstThat(versions, tried, tokenOf);
       }

@@ -301,6 +301,22 @@ describe('a rotation', () => {
     expect(credential.known()).toMatchObject({ accepted: first.version, daysLeft: 10 });
   });
 
+  test('cannot be rehearsed before the vault signs with the new key, and says so', async () => {
+    const application = withCertificate('locked-key');
+    const properties = { credential: 'vaultKey', clientId: application.clientId, certificateName: 'locked-key' };
+    const { credential, token } = connection(properties);
+    await token();
+    const { vault } = identity.company.state;
+    const attributes = { nbf: seconds(DAY_MS) };
+    importCertificate(vault, 'locked-key', next, { now: started + 1_000, attributes });
+    expect(await credential.rehearse()).toMatchObject({
+      accepted: false,
+      currentFrom: seconds(DAY_MS) * 1_000,
+      code: 'certificateNotYetValid',
+    });
+    await token({ renew: true });
+  });
+
   test('on two instances at once fails no call', async () => {
     const application = withCertificate('shared');
     const instances = [0, 1].map(() => connection({ clientId: application.clientId, certificateName: 'shared' }));

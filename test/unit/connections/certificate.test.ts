@@ -1,7 +1,8 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import forge from 'node-forge';
 import { describe, expect, test } from 'vitest';
-import { assertCurrent, readCertificate } from '../../../src/connections/certificate.ts';
+import { assertCurrent, readCertificate, readPublicCertificate } from '../../../src/connections/certificate.ts';
 import { certificatePfx, makeCertificate, pfxOf } from '../../../src/local/certificates.ts';
 
 const FROM = Date.parse('2026-01-01T00:00:00Z');
@@ -77,6 +78,21 @@ test.each([
   const error = await read(type, value).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: 'certificateUnusable', hint: expect.stringContaining('RSA') });
   expect(String(error)).not.toContain('hunter2');
+});
+
+describe('a certificate whose key stays in the vault', () => {
+  test('is told by its public part', () => {
+    const { raw } = new X509Certificate(own.certPem);
+    expect(readPublicCertificate(raw)).toEqual({ thumbprint: own.thumbprintSha256, validFrom: FROM, expiresAt: TO });
+  });
+
+  test('is refused when its key is elliptic, or when it is none', () => {
+    const elliptic = readFileSync(new URL('../../fixtures/certificates/elliptic.pem', import.meta.url));
+    expect(() => readPublicCertificate(elliptic)).toThrow(/of the type ec/);
+    expect(() => readPublicCertificate(Buffer.from('nonsense'))).toThrow(
+      expect.objectContaining({ code: 'certificateUnusable' }),
+    );
+  });
 });
 
 describe('a certificate is current', () => {
