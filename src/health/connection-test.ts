@@ -2,6 +2,7 @@ import { warningsOf } from '../config/connection-settings.ts';
 import { SettingsError } from '../config/settings.ts';
 import type { Connection } from '../connections/connections.ts';
 import { DataverseError } from '../dataverse/errors.ts';
+import { createMetadata } from '../dataverse/metadata.ts';
 import type { Table } from '../dataverse/table.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { NewId } from '../shared/ids.ts';
@@ -143,7 +144,7 @@ async function checkPrivileges(connection: Connection, options: TestOptions, pro
   const userId = progress.user?.userId;
   if (userId === undefined) return { skip: 'The application user is not known.' };
   const uses = await readUses(options);
-  const tables = await readTables(connection, uses.known, signal);
+  const tables = await readTables(connection, uses.known, options);
   progress.uses = uses;
   progress.tables = tables;
   const needs = needsOf(settings.allowedTables ?? [], uses.known, tables);
@@ -184,10 +185,12 @@ async function readUses({ uses, signal, log }: TestOptions): Promise<NonNullable
 }
 
 async function readTables(
-  { settings, metadata }: Connection,
+  { settings, client, apiPath }: Connection,
   uses: readonly ConnectionUse[],
-  signal: AbortSignal,
+  { clock, newId, signal }: TestOptions,
 ): Promise<ReadonlyMap<string, Table>> {
+  // Of its own, so that nothing is told from a cache.
+  const metadata = createMetadata({ client, apiPath, allowedTables: settings.allowedTables, clock, newId });
   const tables = new Map<string, Table>();
   for (const name of settings.allowedTables ?? []) tables.set(name, await metadata.table(name, {}, signal));
   for (const { activation, table, columns, keyColumns } of uses) {
