@@ -1,3 +1,4 @@
+import { rolePrivileges } from './bound-operations.ts';
 import { routeDefinitions } from './definitions.ts';
 import { badQuery, methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, WireError } from './errors.ts';
 import { reactivateKey } from './key-routes.ts';
@@ -6,7 +7,6 @@ import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
 import { parseQuery } from './odata/query.ts';
 import { parsePreferences } from './preferences.ts';
-import { rolePrivileges } from './principal-functions.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { ApiRequest, Operation, OperationFacts } from './request.ts';
 import { replaceContentId, routeRows } from './rows-route.ts';

@@ -1,10 +1,10 @@
+import { routeBound } from './bound-operations.ts';
 import { bulkMessage, isBulkMessage } from './bulk.ts';
 import { methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, unknownProperty } from './errors.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
 import { isJsonObject, type JsonObject, type RowChange, readRow } from './payload.ts';
-import { routeBound } from './principal-functions.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
 import { createRow, deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
 import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl, targetOf } from './references.ts';

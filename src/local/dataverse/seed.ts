@@ -78,6 +78,7 @@ export function seed(seed: Seed): void {
     seedPrivileges(seed.privileges, write);
     for (const [name, privileges] of given) seedRole(seed, write, name, privileges);
     write('systemuser', userRow(organization, { systemuserid: ADMINISTRATOR_ID, fullname: 'System Administrator' }));
+    giveRole(write, ADMINISTRATOR_ID, SYSTEM_ADMINISTRATOR);
     for (const user of users) seedUser(store, write, organization, user);
     seedMessages(catalog, write);
   });
@@ -198,13 +199,15 @@ function seedUser(store: Store, write: WriteRow, organization: Organization, use
     isdisabled,
     systemuserid,
   ]);
-  for (const role of user.roles) {
-    write('systemuserroles', {
-      systemuserroleid: derivedGuid(`systemuserroles/${systemuserid}/${role}`),
-      systemuserid,
-      roleid: roleId(role),
-    });
-  }
+  for (const role of user.roles) giveRole(write, systemuserid, role);
+}
+
+function giveRole(write: WriteRow, systemuserid: string, role: string): void {
+  write('systemuserroles', {
+    systemuserroleid: derivedGuid(`systemuserroles/${systemuserid}/${role}`),
+    systemuserid,
+    roleid: roleId(role),
+  });
 }
 
 const messagesFile = z.record(z.string(), z.record(z.string(), z.unknown()));

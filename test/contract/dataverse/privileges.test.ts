@@ -136,3 +136,28 @@ describe('the dump', () => {
     expect(text).not.toContain('very-secret');
   });
 });
+
+test('the organization is told to whoever is a member, in every version of the Web API', async () => {
+  const { app, url, organization } = await open();
+  for (const version of ['v9.0', 'v9.1', 'v9.2']) {
+    const { json } = await app(
+      'GET',
+      `${url}/api/data/${version}/RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Default')`,
+    );
+    expect(json['@odata.context']).toBe(
+      `${url}/api/data/${version}/$metadata#Microsoft.Dynamics.CRM.RetrieveCurrentOrganizationResponse`,
+    );
+    expect(json.Detail).toMatchObject({ OrganizationId: organization.id, UniqueName: 'local', State: 'Enabled' });
+    expect(json.Detail.Endpoints.Values[0]).toBe(`${url}/`);
+  }
+});
+
+test('a user is read with its business unit and through collections of its business unit', async () => {
+  const { admin } = await open();
+  const { json } = await admin('GET', `systemusers(${APP_USER})?$select=fullname&$expand=businessunitid($select=name)`);
+  expect(json.businessunitid.name).toBe('local');
+  const users = `businessunits(${json.businessunitid.businessunitid})/business_unit_system_users`;
+  const found = await admin('GET', `${users}?$select=systemuserid&$filter=applicationid eq ${APP_CLIENT}`);
+  expect(found.json.value).toMatchObject([{ systemuserid: APP_USER }]);
+  expect((await admin('GET', `systemusers(${APP_USER})/parentsystemuserid`)).status).toBe(204);
+});

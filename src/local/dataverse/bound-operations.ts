@@ -19,38 +19,43 @@ export interface BoundCall {
   readonly predicate: Predicate | undefined;
 }
 
-type Handler = (work: Work, operation: Operation, call: BoundCall) => Reply;
+interface BoundOperation {
+  /** Functions are asked by GET, actions are told by POST. */
+  readonly method: 'GET' | 'POST';
+  run(work: Work, call: BoundCall, operation: Operation): Reply;
+}
 
 /** By table and name. */
-const FUNCTIONS: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-  systemuser: {
-    RetrieveUserPrivilegeByPrivilegeName: (work, _, call) =>
-      privilegesNamed(work, call, [z.string().parse(parameter(call, 'PrivilegeName'))]),
-    RetrieveUserSetOfPrivilegesByNames: (work, _, call) =>
-      privilegesNamed(work, call, z.array(z.string()).parse(parameter(call, 'PrivilegeNames'))),
-    RetrieveUserPrivileges: userPrivileges,
-    RetrievePrincipalAccess: principalAccess,
-  },
-};
-
-const ACTIONS: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-  role: {
-    AddPrivilegesRole: (work, operation, call) => changeRole(work, operation, call, false),
-    ReplacePrivilegesRole: (work, operation, call) => changeRole(work, operation, call, true),
-    RemovePrivilegeRole: removePrivilege,
-  },
-};
+const OPERATIONS: ReadonlyMap<string, BoundOperation> = new Map<string, BoundOperation>([
+  [
+    'systemuser/RetrieveUserPrivilegeByPrivilegeName',
+    {
+      method: 'GET',
+      run: (work, call) => privilegesNamed(work, call, [z.string().parse(parameter(call, 'PrivilegeName'))]),
+    },
+  ],
+  [
+    'systemuser/RetrieveUserSetOfPrivilegesByNames',
+    {
+      method: 'GET',
+      run: (work, call) => privilegesNamed(work, call, z.array(z.string()).parse(parameter(call, 'PrivilegeNames'))),
+    },
+  ],
+  ['systemuser/RetrieveUserPrivileges', { method: 'GET', run: userPrivileges }],
+  ['systemuser/RetrievePrincipalAccess', { method: 'GET', run: principalAccess }],
+  ['role/AddPrivilegesRole', { method: 'POST', run: (...given) => changeRole(...given, false) }],
+  ['role/ReplacePrivilegesRole', { method: 'POST', run: (...given) => changeRole(...given, true) }],
+  ['role/RemovePrivilegeRole', { method: 'POST', run: removePrivilege }],
+]);
 
 /** Answers a function or action that is bound to a row of a user or role. */
 export function routeBound(work: Work, operation: Operation, call: BoundCall, facts: OperationFacts): Reply {
-  const table = call.row.table.logicalName;
-  const isFunction = FUNCTIONS[table]?.[call.name] !== undefined;
-  const handler = FUNCTIONS[table]?.[call.name] ?? ACTIONS[table]?.[call.name];
-  if (!handler) throw notEmulated(`The bound operation ${call.name}`);
-  if (operation.method !== (isFunction ? 'GET' : 'POST')) throw methodNotAllowed(`${operation.method} of ${call.name}`);
+  const bound = OPERATIONS.get(`${call.row.table.logicalName}/${call.name}`);
+  if (!bound) throw notEmulated(`The bound operation ${call.name}`);
+  if (operation.method !== bound.method) throw methodNotAllowed(`${operation.method} of ${call.name}`);
   facts.message = call.name;
   try {
-    return handler(work, operation, call);
+    return bound.run(work, call, operation);
   } catch (error) {
     if (error instanceof z.ZodError) throw invalidArgument(`Invalid parameters of ${call.name}.`);
     throw error;
@@ -88,7 +93,7 @@ function knownPrivilege(work: Work, name: string): Privilege {
 }
 
 /** Documented: what comes through a team is shown with the depth Basic, whatever the team's role says. */
-function userPrivileges(work: Work, _: Operation, call: BoundCall): Reply {
+function userPrivileges(work: Work, call: BoundCall): Reply {
   const { userId } = requireUser(work, call.row);
   const grants = work.env.roles
     .grantsOf(userId)
@@ -124,7 +129,7 @@ const privilegesReply = (work: Work, name: string, grants: readonly Grant[]): Re
 
 const ROW_RIGHTS: readonly Right[] = ['Read', 'Write', 'Append', 'AppendTo', 'Delete', 'Share', 'Assign'];
 
-function principalAccess(work: Work, _: Operation, call: BoundCall): Reply {
+function principalAccess(work: Work, call: BoundCall): Reply {
   const user = requireUser(work, call.row);
   const { '@odata.id': url } = z.object({ '@odata.id': z.string() }).parse(parameter(call, 'Target'));
   const target = rowOfUrl(work, url);
@@ -152,7 +157,7 @@ const change = z.object({
   Privileges: z.array(z.looseObject({ PrivilegeId: z.guid(), Depth: z.enum(['Basic', 'Local', 'Deep', 'Global']) })),
 });
 
-function changeRole(work: Work, operation: Operation, { row }: BoundCall, replace: boolean): Reply {
+function changeRole(work: Work, { row }: BoundCall, operation: Operation, replace: boolean): Reply {
   requireRoleWrite(work, row);
   const { Privileges: wanted } = change.parse(jsonObjectBody(operation, 'roles'));
   const given = wanted.map(({ PrivilegeId, Depth: depth }): [string, Depth] => {
@@ -169,7 +174,7 @@ function changeRole(work: Work, operation: Operation, { row }: BoundCall, replac
 const possibleDepth = ({ depths }: Privilege, depth: Depth): Depth =>
   depths.find((one) => DEPTHS.indexOf(one) >= DEPTHS.indexOf(depth)) ?? depths.at(-1) ?? depth;
 
-function removePrivilege(work: Work, operation: Operation, { row }: BoundCall): Reply {
+function removePrivilege(work: Work, { row }: BoundCall, operation: Operation): Reply {
   requireRoleWrite(work, row);
   const { PrivilegeId } = z.object({ PrivilegeId: z.guid() }).parse(jsonObjectBody(operation, 'roles'));
   work.env.roles.revoke(row.id, PrivilegeId.toLowerCase());
