@@ -162,6 +162,16 @@ describe('a token for Dataverse is had', () => {
     });
   });
 
+  test('with a key that cannot leave the vault, which only the vault can use', async () => {
+    const { vault } = identity.company.state;
+    importCertificate(vault, 'inside', today, { now: started, policy: { exportable: false } });
+    identity.company.application.certificates.push(today.certPem);
+    const inside = connection({ credential: 'vaultKey', certificateName: 'inside' });
+    expect(decodeJwt(await inside.token())).toMatchObject({ aud: ENVIRONMENT_URL, appidacr: '2' });
+    const outside = connection({ credential: 'certificate', certificateName: 'inside' });
+    expect(await failureOf(Promise.resolve(outside.token()))).toMatchObject({ code: 'certificateUnusable' });
+  });
+
   test('with a client secret', async () => {
     putSecret('a-secret', 'the value of a secret\n');
     addClientSecret(identity.company.application, 'the value of a secret', started + DAY_MS);
