@@ -344,6 +344,18 @@ describe('a rotation', () => {
     );
   });
 
+  test('that nobody made leaves a secret in use that only the vault calls expired', async () => {
+    const application = registerApplication(homeTenant(identity.company.state), { name: 'Overdue' });
+    const overdue = putSecret('overdue', 'a secret with a wrong date', { exp: seconds(-DAY_MS) });
+    putSecret('overdue', 'a secret that was withdrawn', { order: 1 }).attributes.enabled = false;
+    addClientSecret(application, 'a secret with a wrong date', started + DAY_MS);
+    const properties = { credential: 'secret', clientId: application.clientId, secretName: 'overdue' };
+    const { token, credential } = connection(properties);
+    await token();
+    expect(credential.known()).toMatchObject({ accepted: overdue.version, daysLeft: expect.any(Number) });
+    expect(credential.known().daysLeft).toBeLessThan(0);
+  });
+
   test('leaves a version that cannot be used aside', async () => {
     const application = registerApplication(homeTenant(identity.company.state), { name: 'Mistake' });
     application.certificates.push(today.certPem);
