@@ -149,7 +149,7 @@ function holds(
 ): boolean {
   const { privileges } = env.roles.permissionsOf(user.userId);
   if (privileges === 'all') return true;
-  const depth = privileges.get(env.privileges.of(table, right).name.toLowerCase());
+  const depth = privileges.get(env.privileges.of(table, right)?.name.toLowerCase() ?? '');
   return depth !== undefined && reaches(env.store, user, table, depth, id);
 }
 

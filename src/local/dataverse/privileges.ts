@@ -28,8 +28,8 @@ export interface Privilege {
 /** The privileges that exist in the organization. */
 export interface PrivilegeCatalog {
   all(): readonly Privilege[];
-  /** The privilege for a right on a table. */
-  of(table: Table, right: Right): Privilege;
+  /** The privilege for a right on a table; undefined where there is none, such as for appending plug-in steps. */
+  of(table: Table, right: Right): Privilege | undefined;
   /** Those that the table's definition lists. */
   ofTable(table: Table): readonly Privilege[];
   /** Without regard to case. */
@@ -65,11 +65,13 @@ export const CUSTOMIZER_PRIVILEGES: readonly string[] = [
   ...['Create', 'Read', 'Write', 'Delete'].map((right) => `prv${right}Relationship`),
   ...['Create', 'Read', 'Delete'].map((right) => `prv${right}EntityKey`),
   'prvPublishCustomization',
-  ...['Create', 'Read', 'Write', 'Delete', 'Append', 'AppendTo'].flatMap((right) => [
+  ...['Create', 'Read', 'Write', 'Delete'].flatMap((right) => [
     `prv${right}SdkMessageProcessingStep`,
+    `prv${right}SdkMessageProcessingStepImage`,
     `prv${right}ServiceEndpoint`,
   ]),
-  ...['Create', 'Read', 'Write', 'Delete', 'Append'].map((right) => `prv${right}SdkMessageProcessingStepImage`),
+  'prvAppendToSdkMessageProcessingStep',
+  'prvAppendToServiceEndpoint',
   'prvReadSdkMessage',
   'prvAppendToSdkMessage',
 ];
@@ -103,6 +105,7 @@ const privilegesFile = z.looseObject({
         PrivilegeId: z.string(),
         PrivilegeType: z.string(),
         Depths: z.string().optional(),
+        Source: z.string().optional(),
       }),
     ),
   ),
@@ -133,7 +136,10 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
     add({ name, id: derivedGuid(`privilege/${name}`), right, depths });
 
   for (const { logicalName, schemaName } of catalog.names) {
-    const listed = (file.Privileges[logicalName] ?? []).map((one) =>
+    const entries = file.Privileges[logicalName] ?? [];
+    // Exported definitions list every privilege that there is, documentation pages do not.
+    const complete = entries.length > 0 && entries.every((one) => one.Source === 'export');
+    const listed = entries.map((one) =>
       add({
         name: one.Name,
         id: one.PrivilegeId,
@@ -146,21 +152,18 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
     byTable.set(
       logicalName,
       new Map(
-        RIGHTS.map((right) => [
-          right,
-          listed.find((one) => one.right === right) ?? derive(`prv${right}${suffix}`, right, depths),
-        ]),
+        RIGHTS.flatMap((right): [Right, Privilege][] => {
+          const found = listed.find((one) => one.right === right);
+          if (found) return [[right, found]];
+          return complete ? [] : [[right, derive(`prv${right}${suffix}`, right, depths)]];
+        }),
       ),
     );
   }
   for (const name of [...NEW_ROLE_PRIVILEGES, ...CUSTOMIZER_PRIVILEGES, ...MISCELLANEOUS])
     derive(name, undefined, ['Global']);
 
-  const of = (table: Table, right: Right): Privilege => {
-    const found = byTable.get(table.logicalName)?.get(right);
-    if (!found) throw new Error(`No privilege is known for ${right} on ${table.logicalName}`);
-    return found;
-  };
+  const of = (table: Table, right: Right): Privilege | undefined => byTable.get(table.logicalName)?.get(right);
   return {
     all: () => [...byName.values()],
     of,
@@ -173,7 +176,7 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
         return [];
       }
       const rights = table.userOwned ? RIGHTS : RIGHTS.filter((right) => right !== 'Assign' && right !== 'Share');
-      return rights.map((right) => of(table, right));
+      return rights.flatMap((right) => of(table, right) ?? []);
     },
     byName: (name) => byName.get(name.toLowerCase()),
     byId: (id) => byId.get(id.toLowerCase()),

@@ -30,7 +30,7 @@ export type Authentication =
 
 /** What a caller may, and the refusals that name what it may not. */
 export interface Guard {
-  /** Answers how far the caller's right reaches; throws WireError 403 when it has none. */
+  /** Answers how far the caller's right reaches; throws WireError 403 when there is a privilege for it that it lacks. */
   require(caller: Caller, table: Table, right: Right): Depth;
   /** The same for a privilege that belongs to no table, such as `prvCreateEntityKey`. */
   requireNamed(caller: Caller, name: string): void;
@@ -39,7 +39,9 @@ export interface Guard {
 export const createGuard = (privileges: PrivilegeCatalog): Guard => ({
   require(caller, table, right) {
     if (caller.privileges === 'all') return 'Global';
-    const { name, id } = privileges.of(table, right);
+    const privilege = privileges.of(table, right);
+    if (!privilege) return 'Global';
+    const { name, id } = privilege;
     const depth = caller.privileges.get(name.toLowerCase());
     if (depth === undefined) throw missing(caller, name, id, table);
     return depth;
