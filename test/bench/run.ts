@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { extraCaFile, openAuthority } from '../../src/local/certificates.ts';
+import { messageOf } from '../../src/shared/errors.ts';
 import type { BenchLine, BenchResult } from './result.ts';
 
 /** Benchmarks by name: each is a program beside this one that hands its result to `report`. */
@@ -63,4 +64,7 @@ const amount = (value: number, unit: string): string =>
 const ratio = ({ ours, peer }: BenchLine): string =>
   peer && ours > 0 && peer.value > 0 ? `1 : ${Math.round(peer.value / ours)}` : '';
 
-await main();
+await main().catch((error: unknown) => {
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exitCode = 1;
+});
