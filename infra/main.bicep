@@ -89,6 +89,10 @@ param maximumInstanceCount int = 40
 @maxValue(20)
 param alwaysReadyHttpInstances int = 0
 
+@description('Who may call over HTTP. keys: whoever has a key of the app. entra: whoever has the role Bridge.Use or Bridge.Admin of the registration.')
+@allowed(['keys', 'entra'])
+param callers string = 'keys'
+
 @description('Emergency stop. stopped: every write to Dataverse is refused.')
 @allowed(['enabled', 'stopped'])
 param writes string = 'enabled'
@@ -126,7 +130,7 @@ param thresholds alertThresholds = {
 
 var suffix = take(uniqueString(subscription().subscriptionId, resourceGroupName), 6)
 var longName = '${workload}-${environmentName}-${suffix}'
-var readsSecrets = !empty(webhooks) || !empty(filter(connections, each => each.credential == 'certificate' || each.credential == 'secret'))
+var readsSecrets = !empty(webhooks) || !empty(filter(connections, each => contains(['certificate', 'secret'], each.credential)))
 var signsWithKeys = !empty(filter(connections, each => each.credential == 'vaultKey'))
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
@@ -177,7 +181,6 @@ module monitoring 'modules/monitoring.bicep' = {
     retentionDays: logRetentionDays
     alertEmails: alertEmails
     vaultName: vault.outputs.name
-    storageAccountName: storage.outputs.name
   }
 }
 
@@ -234,7 +237,8 @@ module functionApp 'modules/function-app.bicep' = {
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyHttpInstances: alwaysReadyHttpInstances
     writes: writes
-    defaultClientId: entraApplicationMode == 'create' ? registration!.outputs.clientId : entraApplicationClientId
+    callers: callers
+    applicationClientId: entraApplicationMode == 'create' ? registration!.outputs.clientId : entraApplicationClientId
     connections: connections
     webhooks: webhooks
   }
@@ -249,7 +253,6 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     workspaceName: monitoring.outputs.workspaceName
     actionGroupName: monitoring.outputs.actionGroupName
-    vaultName: vault.outputs.name
     thresholds: thresholds
   }
 }

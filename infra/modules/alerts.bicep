@@ -23,11 +23,6 @@ param workspaceName string
 @maxLength(260)
 param actionGroupName string
 
-@description('Name of the vault.')
-@minLength(3)
-@maxLength(24)
-param vaultName string
-
 @description('What the alerts compare against.')
 param thresholds alertThresholds
 
@@ -37,10 +32,6 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existin
 
 resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' existing = {
   name: actionGroupName
-}
-
-resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
-  name: vaultName
 }
 
 // A caller's own fault (4xx) is no failure of the app.
@@ -67,42 +58,6 @@ resource failures 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
           timeAggregation: 'Maximum'
           operator: 'GreaterThanOrEqual'
           threshold: thresholds.failedPercent
-          failingPeriods: {
-            minFailingPeriodsToAlert: 1
-            numberOfEvaluationPeriods: 1
-          }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: [actionGroup.id]
-    }
-  }
-}
-
-// The timer that tests every connection logs an error, with cause and next step, for each that fails.
-resource connectionFailures 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
-  name: '${namePrefix}-connections'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: 'Bridge: a connection does not work'
-    description: 'The regular test of a connection failed. The log line of the function connectionHealth says at which stage, why, and what to do next.'
-    enabled: true
-    severity: 1
-    scopes: [workspace.id]
-    evaluationFrequency: 'PT15M'
-    windowSize: 'PT30M'
-    autoMitigate: true
-    skipQueryValidation: true
-    criteria: {
-      allOf: [
-        {
-          query: 'AppTraces | where OperationName == "connectionHealth" and SeverityLevel >= 3'
-          timeAggregation: 'Count'
-          operator: 'GreaterThan'
-          threshold: 0
           failingPeriods: {
             minFailingPeriodsToAlert: 1
             numberOfEvaluationPeriods: 1
@@ -158,27 +113,27 @@ resource throttling 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
 }
 
-// Read from the log of the queue service, so that it tells of every poison queue whatever the app does with it.
-// That log may come minutes late, hence the long window.
-resource poisonMessages 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
-  name: '${namePrefix}-poison'
+// The next three read what the timer connectionHealth logs. It logs what has changed, once: so the window is longer than
+// the time between two looks at it, as a line may come late, and such an alert may tell twice but is not taken back.
+resource connectionFailures 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${namePrefix}-connections'
   location: location
   tags: tags
   kind: 'LogAlert'
   properties: {
-    displayName: 'Bridge: messages were given up'
-    description: 'A message failed too often and was moved to a poison queue.'
+    displayName: 'Bridge: a connection broke'
+    description: 'The regular test of a connection failed after it had passed. The log line says at which stage, why, and what to do next.'
     enabled: true
-    severity: 2
+    severity: 1
     scopes: [workspace.id]
     evaluationFrequency: 'PT15M'
-    windowSize: 'PT1H'
-    autoMitigate: true
+    windowSize: 'PT30M'
+    autoMitigate: false
     skipQueryValidation: true
     criteria: {
       allOf: [
         {
-          query: 'StorageQueueLogs | where OperationName == "PutMessage" and StatusCode == "201" and Uri contains "-poison/"'
+          query: 'AppTraces | where Message startswith "connection broke"'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0
@@ -195,38 +150,72 @@ resource poisonMessages 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
 }
 
-resource vaultEvents 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
-  name: '${namePrefix}-vault'
+resource poisonMessages 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${namePrefix}-poison'
   location: location
   tags: tags
+  kind: 'LogAlert'
   properties: {
-    source: vault.id
-    topicType: 'Microsoft.KeyVault.vaults'
+    displayName: 'Bridge: messages were given up'
+    description: 'Messages failed too often and were moved to a poison queue, which the log line names.'
+    enabled: true
+    severity: 2
+    scopes: [workspace.id]
+    evaluationFrequency: 'PT15M'
+    windowSize: 'PT30M'
+    autoMitigate: false
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: 'AppTraces | where Message startswith "poison queue has grown"'
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            minFailingPeriodsToAlert: 1
+            numberOfEvaluationPeriods: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: [actionGroup.id]
+    }
   }
 }
 
-// Key Vault tells 30 days ahead, and only of versions that were made after this subscription.
-resource credentialExpiry 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
-  parent: vaultEvents
-  name: 'credential-expiry'
+resource credentialExpiry 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${namePrefix}-credentials'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
   properties: {
-    // The only schema that an alert takes.
-    eventDeliverySchema: 'CloudEventSchemaV1_0'
-    filter: {
-      includedEventTypes: [
-        'Microsoft.KeyVault.CertificateNearExpiry'
-        'Microsoft.KeyVault.CertificateExpired'
-        'Microsoft.KeyVault.SecretNearExpiry'
-        'Microsoft.KeyVault.SecretExpired'
+    displayName: 'Bridge: a credential ends soon'
+    description: 'The certificate or secret of a connection ends within 30 days. Make a new version and register it before that.'
+    enabled: true
+    severity: 1
+    scopes: [workspace.id]
+    evaluationFrequency: 'PT15M'
+    windowSize: 'PT30M'
+    autoMitigate: false
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: 'AppTraces | where Message startswith "credential of connection ends soon"'
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            minFailingPeriodsToAlert: 1
+            numberOfEvaluationPeriods: 1
+          }
+        }
       ]
     }
-    destination: {
-      endpointType: 'MonitorAlert'
-      properties: {
-        severity: 'Sev1'
-        description: 'Bridge: a certificate or secret in the vault ends within 30 days. Make a new version and register it before that.'
-        actionGroups: [actionGroup.id]
-      }
+    actions: {
+      actionGroups: [actionGroup.id]
     }
   }
 }

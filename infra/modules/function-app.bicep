@@ -63,8 +63,12 @@ param alwaysReadyHttpInstances int
 @allowed(['enabled', 'stopped'])
 param writes string
 
-@description('Client id of connections that name none.')
-param defaultClientId string
+@description('Who may call over HTTP: whoever has a key of the app, or whoever has a role of the registration.')
+@allowed(['keys', 'entra'])
+param callers string
+
+@description('Client id of the registration: of connections that name none, and what tokens of callers are for.')
+param applicationClientId string
 
 @description('Connections to Dataverse.')
 param connections connectionSettings[]
@@ -72,10 +76,17 @@ param connections connectionSettings[]
 @description('Endpoints that Dataverse posts events to.')
 param webhooks webhookSettings[]
 
+var callerEntries = callers == 'entra'
+  ? [
+      { name: 'BRIDGE_TENANT_ID', value: tenant().tenantId }
+      { name: 'BRIDGE_AUDIENCE', value: applicationClientId }
+      { name: 'BRIDGE_AUTHORITY', value: environment().authentication.loginEndpoint }
+    ]
+  : []
 var connectionEntries = flatten(map(connections, each => [
   { name: 'Dataverse__${each.name}__url', value: each.url }
   { name: 'Dataverse__${each.name}__tenantId', value: each.?tenantId ?? tenant().tenantId }
-  { name: 'Dataverse__${each.name}__clientId', value: each.?clientId ?? defaultClientId }
+  { name: 'Dataverse__${each.name}__clientId', value: each.?clientId ?? applicationClientId }
   { name: 'Dataverse__${each.name}__credential', value: each.credential }
   { name: 'Dataverse__${each.name}__certificateName', value: each.?certificateName ?? '' }
   { name: 'Dataverse__${each.name}__secretName', value: each.?secretName ?? '' }
@@ -90,8 +101,8 @@ var webhookEntries = flatten(map(webhooks, each => [
   { name: 'Webhook__${each.name}__header', value: each.?header ?? '' }
   { name: 'Webhook__${each.name}__query', value: each.?query ?? '' }
 ]))
-var groupSettings = toObject(
-  filter(concat(connectionEntries, webhookEntries), entry => !empty(entry.value)),
+var settingsByName = toObject(
+  filter(concat(callerEntries, connectionEntries, webhookEntries), entry => !empty(entry.value)),
   entry => entry.name,
   entry => entry.value
 )
@@ -204,10 +215,10 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
       APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identity.properties.clientId}'
       MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
       KEY_VAULT_URI: vaultUri
-      BRIDGE_AUTH: 'keys'
+      BRIDGE_AUTH: callers
       BRIDGE_WRITES: writes
     },
-    groupSettings
+    settingsByName
   )
 }
 

@@ -1,4 +1,4 @@
-metadata description = 'Where telemetry goes, who is told, and which logs of vault and queues are kept.'
+metadata description = 'Where telemetry and the audit log of the vault go, and who is told.'
 
 import { resourceTags } from '../types.bicep'
 
@@ -35,11 +35,6 @@ param alertEmails string[]
 @minLength(3)
 @maxLength(24)
 param vaultName string
-
-@description('Name of the storage account whose writes to queues are logged.')
-@minLength(3)
-@maxLength(24)
-param storageAccountName string
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: workspaceName
@@ -94,30 +89,6 @@ resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
     logs: [
       {
         categoryGroup: 'audit'
-        enabled: true
-      }
-    ]
-  }
-}
-
-resource storageAccount 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
-  name: storageAccountName
-}
-
-resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-06-01' existing = {
-  parent: storageAccount
-  name: 'default'
-}
-
-// Writes to queues only: the alert on poison messages reads them.
-resource queueLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'writes'
-  scope: queueService
-  properties: {
-    workspaceId: workspace.id
-    logs: [
-      {
-        category: 'StorageWrite'
         enabled: true
       }
     ]

@@ -26,17 +26,20 @@ export interface CertificateOptions {
 }
 
 /** The part of the SDK's client that is used here. */
-export type Certificates = Pick<
-  CertificateClient,
-  'beginCreateCertificate' | 'getCertificateVersion' | 'listPropertiesOfCertificateVersions'
->;
+export interface Certificates
+  extends Pick<CertificateClient, 'getCertificateVersion' | 'listPropertiesOfCertificateVersions'> {
+  beginCreateCertificate(name: string, policy: CertificatePolicy): Promise<{ pollUntilDone(): Promise<unknown> }>;
+}
 
 /**
  * Sees to it that the vault holds a valid certificate, and returns the public part of every version that is enabled and
  * not over, the newest first: the registration's list is replaced as a whole, so it has to bring the one still in use.
  * Throws what the SDK throws.
  */
-export async function ensureCertificate(vault: Certificates, options: CertificateOptions): Promise<PublicCertificate[]> {
+export async function ensureCertificate(
+  vault: Certificates,
+  options: CertificateOptions,
+): Promise<PublicCertificate[]> {
   const { name, renew, apply, say } = options;
   const valid = await validVersions(vault, options);
   if (valid.length > 0 && !renew) {
@@ -76,7 +79,8 @@ async function validVersions(vault: Certificates, { name, now }: CertificateOpti
     for await (const { version, enabled, notBefore, expiresOn, createdOn } of vault.listPropertiesOfCertificateVersions(
       name,
     )) {
-      if (version === undefined || enabled === false || !notBefore || !expiresOn || expiresOn.getTime() <= now) continue;
+      if (version === undefined || enabled === false || !notBefore || !expiresOn || expiresOn.getTime() <= now)
+        continue;
       const { cer } = await vault.getCertificateVersion(name, version);
       if (!cer) continue;
       found.push({
@@ -123,8 +127,10 @@ async function main(): Promise<number> {
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
-  main().then(exit, (error: unknown) => {
+  try {
+    exit(await main());
+  } catch (error) {
     stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     exit(1);
-  });
+  }
 }

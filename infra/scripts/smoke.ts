@@ -114,4 +114,4 @@ async function main(): Promise<number> {
   return (await smokeTest({ url: values.url, functionKey, connection: values.connection, dryRun, say })) ? 0 : 1;
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) main().then(exit);
+if (argv[1] === fileURLToPath(import.meta.url)) exit(await main());
