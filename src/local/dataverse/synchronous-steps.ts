@@ -44,6 +44,8 @@ export function createSynchronousSteps(options: {
           transport,
           clock,
           signal,
+        }).catch(() => {
+          throw stepAborted(step.name, 'the emulator stopped');
         });
         if (!delivered) throw stepAborted(step.name, error ?? 'no answer');
       }

@@ -271,6 +271,16 @@ describe('a synchronous step', () => {
     expect((await write).status).toBe(400);
   });
 
+  test('that never answers does not keep the emulator from ending', async () => {
+    const { call, close } = await openEnvironment();
+    const steps = new EventEmitter();
+    await register(call, await listen(() => steps.emit('arrived')), 'Create', { mode: 0 });
+    const arrived = once(steps, 'arrived');
+    const write = call('POST', 'accounts', { name: 'Contoso' });
+    await arrived;
+    await Promise.all([close(), expect(write).rejects.toThrow()]);
+  });
+
   test('is seen by whoever may read steps, as every role may', async () => {
     const { as, call } = await openSecuredEnvironment();
     const admin = await as({ appid: ADMIN_CLIENT });
