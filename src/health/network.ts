@@ -71,7 +71,7 @@ const BY_CODE: Readonly<Record<string, Obstacle>> = {
 };
 
 /** Codes of OpenSSL's verification, as Node passes them on, and of Node's own check of the name. */
-const CERTIFICATE = /CERT|ALTNAME|SELF_SIGNED|UNABLE_TO_|LEAF_SIGNATURE|ISSUER/;
+const CERTIFICATE = /CERT|CRL|ALTNAME|UNABLE_TO_|INVALID_(?:CA|PURPOSE)|PATH_LENGTH|HOSTNAME/;
 
 function obstacleOf(code: string): Obstacle {
   const known = BY_CODE[code];
