@@ -52,7 +52,7 @@ export function createWebhookReceiver(deps: {
     const presented = presentedSecrets(endpoint, request);
     if (presented.length > 0 && (await verifier.accepts(endpoint.secretName, presented))) return;
     throw new WebhookError('secretWrong', `The endpoint '${endpoint.name}' was called without its secret.`, {
-      hint: `Register the webhook in Dataverse with the secret that the setting Webhook__${endpoint.name}__secretName names.`,
+      hint: `Register the webhook in Dataverse with what the setting Webhook__${endpoint.name}__secretName names in the vault.`,
     });
   };
 
