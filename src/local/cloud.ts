@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
 import { newGuid } from '../shared/ids.ts';
@@ -25,6 +26,9 @@ export interface LocalCloud {
   readonly appEnvironment: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
+
+/** In the data folder: the environment of the app's process, for commands that are to meet the same cloud. */
+export const APP_ENVIRONMENT_FILE = 'app.env.json';
 
 export const WEBHOOK_SECRET = 'webhook-main';
 
@@ -73,6 +77,17 @@ async function startParts(folder: string, parts: (() => Promise<void>)[]): Promi
     table: port(storage.tableServiceUri),
   });
   settings.save();
+  const appEnvironment = {
+    NODE_EXTRA_CA_CERTS: extraCaFile(authority, process.env['NODE_EXTRA_CA_CERTS']),
+    IDENTITY_ENDPOINT: identity.managedIdentity.endpoint,
+    IDENTITY_HEADER: identity.managedIdentity.header,
+    ...appSettings({ identity, storage, dataverse, company }),
+    // Settings of the machine win, so that one part can be pointed elsewhere.
+    ...ownSettings(),
+  };
+  writeFileSync(join(folder, APP_ENVIRONMENT_FILE), JSON.stringify({ Values: appEnvironment }, null, 2), {
+    mode: 0o600,
+  });
   return {
     settings,
     identity,
@@ -80,14 +95,7 @@ async function startParts(folder: string, parts: (() => Promise<void>)[]): Promi
     dataverse,
     caPem: authority.caPem,
     administrator: { clientId: company.administrator, secret: settings.administratorSecret },
-    appEnvironment: {
-      NODE_EXTRA_CA_CERTS: extraCaFile(authority, process.env['NODE_EXTRA_CA_CERTS']),
-      IDENTITY_ENDPOINT: identity.managedIdentity.endpoint,
-      IDENTITY_HEADER: identity.managedIdentity.header,
-      ...appSettings({ identity, storage, dataverse, company }),
-      // Settings of the machine win, so that one part can be pointed elsewhere.
-      ...ownSettings(),
-    },
+    appEnvironment,
   };
 }
 

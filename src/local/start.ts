@@ -62,7 +62,7 @@ async function serve(options: Options, started: { close(): Promise<void> }[]): P
   const app = { url: appProcess.url, functionKey: cloud.settings.functionKey, masterKey: cloud.settings.masterKey };
   print(addresses(cloud, app, options.folder));
   const worked = await serveSample(cloud, app);
-  print(`\n${commands(app, cloud.settings.webhookSecret)}\n`);
+  print(`\n${commands(app, cloud.settings.webhookSecret, options.folder)}\n`);
   if (worked) await callApp(app, 'POST', `activations/${ACTIVATION}/resume`, { admin: true });
   if (options.once) return worked ? 0 : 1;
   print('Serving; Ctrl-C ends it.');

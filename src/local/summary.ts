@@ -1,3 +1,4 @@
+import { APP_ENVIRONMENT_FILE } from './cloud.ts';
 import type { App } from './sample/call-app.ts';
 import { ACTIVATION, type SampleResult, type SampleRun } from './sample/run-sample.ts';
 
@@ -32,12 +33,13 @@ export function isComplete({ runs, events }: SampleResult): boolean {
 }
 
 /** Commands that work as they stand, one for each thing to try. */
-export function commands(app: App, webhookSecret: string): string {
+export function commands(app: App, webhookSecret: string, folder: string): string {
   const api = `${app.url}/api`;
   const key = `-H 'x-functions-key: ${app.functionKey}'`;
   const list: [string, string][] = [
     ['is it alive?', `curl -sS ${api}/health`],
     ['does the connection work?', `curl -sS -X POST ${key} ${api}/connections/default/test`],
+    ['the same as text', `npm run --silent doctor -- default --env ${folder}/${APP_ENVIRONMENT_FILE}`],
     [
       'write rows',
       `curl -sS ${key} -H 'content-type: application/x-ndjson' '${api}/tables/account/upsert?keyColumns=accountnumber' --data-binary '{"accountnumber":"DEMO-1","name":"Example Ltd"}'`,

@@ -41,9 +41,9 @@ async function calls(): Promise<
 describe('npm start', () => {
   test('tests the connection stage by stage', () => {
     expect(program.lines).toContain('Connection test: passed');
-    for (const stage of ['settings', 'vault', 'credential', 'token', 'user', 'privileges']) {
-      expect(printed(new RegExp(`^ {2}${stage} `))).toMatch(/ passed /);
-    }
+    const stages = ['settings', 'network', 'vault', 'credential', 'token', 'api', 'user', 'privileges', 'limits'];
+    for (const stage of stages) expect(printed(new RegExp(`^ {2}${stage} `))).toMatch(/ passed /);
+    expect(printed(/^ {2}keys /)).toMatch(/ skipped /);
   });
 
   test('sends both lists, with counts that add up', () => {
@@ -79,8 +79,8 @@ describe('npm start', () => {
 
   test('prints commands that work as they stand', async (context) => {
     if ((await paste('curl --version')).code !== 0) context.skip('curl is not installed on this machine');
-    const commands = program.lines.filter((line) => line.startsWith('  curl '));
-    expect(commands).toHaveLength(7);
+    const commands = program.lines.filter((_, at) => program.lines[at - 1]?.startsWith('  # '));
+    expect(commands).toHaveLength(8);
     for (const command of commands) {
       // --fail makes curl exit with 22 when the answer is a problem.
       const { code, output } = await paste(command.replace('curl -sS', 'curl -sS --fail-with-body'));
