@@ -119,6 +119,10 @@ export function parseSettings(env: Environment): Settings {
   });
 }
 
+/** Every connection that settings name, also those whose settings have faults; sorted. */
+export const connectionNames = ({ connections, connectionFaults }: Settings): string[] =>
+  [...connections.keys(), ...connectionFaults.keys()].sort();
+
 /** The settings of a connection, or the error that says why there is none. */
 export function connectionSettings(settings: Settings, name: string): ConnectionSettings {
   const found = settings.connections.get(name);
@@ -126,7 +130,7 @@ export function connectionSettings(settings: Settings, name: string): Connection
   const faults = settings.connectionFaults.get(name);
   if (faults)
     throw new SettingsError('settingsFault', `The settings of connection '${name}' have ${count(faults)}.`, faults);
-  const known = [...settings.connections.keys(), ...settings.connectionFaults.keys()].sort();
+  const known = connectionNames(settings);
   throw new SettingsError(
     'connectionUnknown',
     `There is no connection '${name.slice(0, 60)}'.`,

@@ -1,9 +1,9 @@
 import { app } from '@azure/functions';
+import { connectionNames } from '../config/settings.ts';
 import { activationUses } from '../health/activation-uses.ts';
 import { userName, whoAmI } from '../health/application-user.ts';
 import { type ConnectionTest, type TestOptions, testConnection } from '../health/connection-test.ts';
 import type { ProbeMode } from '../health/probe.ts';
-import { type Readiness, readReadiness } from '../health/readiness.ts';
 import type { CheckRecord, HealthEvent } from '../health/records.ts';
 import { parseUnsaved, UNSAVED } from '../health/unsaved.ts';
 import { jsonBody } from '../http/body.ts';
@@ -15,27 +15,12 @@ import { StorageError } from '../storage/errors.ts';
 import { type Log, logLine } from '../telemetry/log.ts';
 import type { Services } from './services.ts';
 
-/** How often the timer checks; `SCHEDULE` says the same. */
-const INTERVAL_MS = 15 * 60_000;
-const SCHEDULE = '0 */15 * * * *';
 const LONGEST_CHECK_MS = 120_000;
-/** Probes of a platform come each few seconds from each instance's front end. */
-const READY_FOR_MS = 5_000;
-
 const POISON_QUEUES = ['activation-runs-poison', 'activation-chunks-poison', 'webhook-events-poison'];
 
 export function connectionRoutes(services: Services): readonly Route[] {
   const { connections, clock } = services;
   const signalOf = (deadline: number): AbortSignal => AbortSignal.timeout(Math.max(1, deadline - clock.now()));
-  const ready = remembered(services, () =>
-    readReadiness({
-      records: services.healthRecords(),
-      connections: namesOf(services),
-      now: clock.now(),
-      // The timer may miss one tick, while the app is deployed for instance.
-      staleAfterMs: 2.5 * INTERVAL_MS,
-    }),
-  );
   return [
     {
       name: 'listConnections',
@@ -86,10 +71,10 @@ export function connectionRoutes(services: Services): readonly Route[] {
       route: 'health/ready',
       access: 'use',
       async handler() {
-        const readiness = await ready();
+        const readiness = await services.readiness().read();
         return json(readiness, {
           status: readiness.status === 'fail' ? 503 : 200,
-          headers: { 'content-type': 'application/health+json', 'cache-control': `max-age=${READY_FOR_MS / 1000}` },
+          headers: { 'content-type': 'application/health+json', 'cache-control': 'no-cache' },
         });
       },
     },
@@ -99,22 +84,19 @@ export function connectionRoutes(services: Services): readonly Route[] {
 /** Checks every connection and the poison queues each quarter of an hour; tells what has changed. */
 export function registerConnectionHealth(services: Services): void {
   app.timer('connectionHealth', {
-    schedule: SCHEDULE,
+    // As often as `CHECK_INTERVAL_MS` says.
+    schedule: '0 */15 * * * *',
     handler: async (_timer, context) => {
       const log: Log = (message, facts) => context.log(logLine(message, facts));
       const warn: Log = (message, facts) => context.warn(logLine(message, facts));
-      for (const name of namesOf(services)) {
-        const signal = AbortSignal.timeout(LONGEST_CHECK_MS);
-        // Nothing is written on a schedule: what the privilege functions tell is enough there.
-        await checkSaved(services, name, { probe: 'never', signal, log, warn });
-      }
+      const signal = AbortSignal.timeout(LONGEST_CHECK_MS);
+      // Nothing is written on a schedule: what the privilege functions tell is enough there.
+      const options = { probe: 'never', signal, log, warn } as const;
+      await Promise.all(connectionNames(services.settings).map((name) => checkSaved(services, name, options)));
       await checkQueues(services, warn);
     },
   });
 }
-
-const namesOf = ({ settings }: Services): string[] =>
-  [...settings.connections.keys(), ...settings.connectionFaults.keys()].sort();
 
 const isObject = (body: unknown): body is Readonly<Record<string, unknown>> =>
   typeof body === 'object' && body !== null && !Array.isArray(body);
@@ -182,6 +164,7 @@ async function note(
   if (signal.aborted) return;
   try {
     const events = await services.healthRecords().note(test, services.clock.now(), signal);
+    services.readiness().forget();
     for (const event of events) tell(test.connection, event, warn);
   } catch (error) {
     if (signal.aborted) return;
@@ -207,13 +190,14 @@ async function checkQueues(services: Services, warn: Log): Promise<void> {
   );
   const counts = Object.fromEntries(counted);
   const grown = await services.healthRecords().noteQueues(counts, services.clock.now());
+  services.readiness().forget();
   for (const queue of grown) warn('poison queue has grown', { queue, messages: counts[queue] });
 }
 
 async function listConnections(services: Services, signal: AbortSignal, log: Log): Promise<unknown[]> {
   const { settings } = services;
   return Promise.all(
-    namesOf(services).map(async (name) => {
+    connectionNames(settings).map(async (name) => {
       const connection = settings.connections.get(name);
       const record = await lastCheck(services, name, signal, log);
       const expiresAt = record?.credential.expiresAt;
@@ -254,19 +238,4 @@ async function lastCheck(
     log('last check could not be read', { connection: name, code: error.code });
     return undefined;
   }
-}
-
-/** One reading for all who ask within a few seconds; a failed one is not kept. */
-function remembered({ clock }: Services, read: () => Promise<Readiness>): () => Promise<Readiness> {
-  let held: { readonly readiness: Promise<Readiness>; readonly until: number } | undefined;
-  return () => {
-    if (!held || clock.now() >= held.until) {
-      const entry = { readiness: read(), until: clock.now() + READY_FOR_MS };
-      held = entry;
-      entry.readiness.catch(() => {
-        if (held === entry) held = undefined;
-      });
-    }
-    return held.readiness;
-  };
 }

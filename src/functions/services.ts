@@ -2,8 +2,9 @@ import { tmpdir } from 'node:os';
 import type { TokenCredential } from '@azure/identity';
 import { type Activations, createActivations } from '../activations/activations.ts';
 import { dataverseTarget } from '../activations/dataverse-target.ts';
-import { type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
+import { connectionNames, type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type Connections, createConnections } from '../connections/connections.ts';
+import { createReadiness, type ReadinessReader } from '../health/readiness.ts';
 import { type HealthRecords, openHealthRecords } from '../health/records.ts';
 import { bearerAuthorization } from '../http/bearer.ts';
 import type { Authorize } from '../http/routes.ts';
@@ -28,6 +29,7 @@ export interface Services {
   webhookEvents(): EventStore;
   /** What the last checks of connections found. */
   healthRecords(): HealthRecords;
+  readiness(): ReadinessReader;
   /** Throws SettingsError while app-wide settings have faults. */
   assertSettings(): void;
 }
@@ -51,6 +53,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     if (!settings.storage) throw new SettingsError('settingsFault', 'No storage account is set.', settings.faults);
     return openStorage(settings.storage, identity);
   });
+  const healthRecords = once(() => openHealthRecords(storage()));
   return {
     settings,
     clock,
@@ -83,7 +86,8 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
       }),
     ),
     webhookEvents: once(() => createEventStore({ storage: storage() })),
-    healthRecords: once(() => openHealthRecords(storage())),
+    healthRecords,
+    readiness: once(() => createReadiness({ records: healthRecords(), connections: connectionNames(settings), clock })),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from '../shared/clock.ts';
 import type { CheckRecord, HealthRecords, QueueRecord } from './records.ts';
 
 /** The form of the draft "Health Check Response Format for HTTP APIs" (draft-inadarei-api-health-check). */
@@ -23,27 +24,60 @@ export interface ReadinessOptions {
   readonly records: HealthRecords;
   /** Names of connections, those with faulty settings included. */
   readonly connections: readonly string[];
-  readonly now: number;
-  /** A check that is older than this no longer speaks for the connection. */
-  readonly staleAfterMs: number;
+  readonly clock: Clock;
 }
 
-/** Reads what the last checks found; nothing is checked. Throws StorageError. */
-export async function readReadiness(
-  { records, connections, now, staleAfterMs }: ReadinessOptions,
-  signal?: AbortSignal,
-): Promise<Readiness> {
+/** What is ready by the last checks. */
+export interface ReadinessReader {
+  /** Reads what the last checks found; nothing is checked. Throws StorageError. */
+  read(): Promise<Readiness>;
+  /** Makes the next `read` look anew: something was checked. */
+  forget(): void;
+}
+
+/** How often the timer checks. */
+const CHECK_INTERVAL_MS = 15 * 60_000;
+/** A check that is older no longer speaks for the connection; the timer may miss one tick, while the app is deployed. */
+const STALE_AFTER_MS = 2.5 * CHECK_INTERVAL_MS;
+/** Probes of a platform come every few seconds from each of its front ends. */
+const KEPT_MS = 5_000;
+
+/** One reading serves all who ask within a few seconds; a failed one is not kept. */
+export function createReadiness(options: ReadinessOptions): ReadinessReader {
+  const { clock } = options;
+  let held: { readonly readiness: Promise<Readiness>; readonly until: number } | undefined;
+  return {
+    read() {
+      if (held && clock.now() < held.until) return held.readiness;
+      const entry = { readiness: readRecords(options), until: clock.now() + KEPT_MS };
+      held = entry;
+      entry.readiness.catch(() => {
+        if (held === entry) held = undefined;
+      });
+      return entry.readiness;
+    },
+    forget() {
+      held = undefined;
+    },
+  };
+}
+
+async function readRecords({ records, connections, clock }: ReadinessOptions): Promise<Readiness> {
   const [queues, ...found] = await Promise.all([
-    records.queues(signal),
-    ...connections.map((name) => records.connection(name, signal)),
+    records.queues(),
+    ...connections.map((name) => records.connection(name)),
   ]);
-  const checks = Object.fromEntries([
-    ...connections.map((name, at) => [`connection:${name}`, [connectionCheck(found[at], now - staleAfterMs)]]),
+  const oldest = clock.now() - STALE_AFTER_MS;
+  const checks: Record<string, readonly HealthCheck[]> = Object.fromEntries([
+    ...connections.map((name, at) => [`connection:${name}`, [connectionCheck(found[at], oldest)]]),
     ...queueChecks(queues),
-  ]) as Record<string, HealthCheck[]>;
-  const all = Object.values(checks).flat();
-  const status = worst(all.map((check) => check.status));
-  return { status, description: 'What the last scheduled check of each connection found.', checks };
+  ]);
+  const status = worst(
+    Object.values(checks)
+      .flat()
+      .map((check) => check.status),
+  );
+  return { status, description: 'What the last check of each connection found.', checks };
 }
 
 function connectionCheck(record: CheckRecord | undefined, oldest: number): HealthCheck {

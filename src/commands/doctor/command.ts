@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { TokenCredential } from '@azure/identity';
-import { type Environment, parseSettings, type Settings, SettingsError } from '../../config/settings.ts';
+import { connectionNames, type Environment, parseSettings, SettingsError } from '../../config/settings.ts';
 import { createConnections } from '../../connections/connections.ts';
 import { activationUses } from '../../health/activation-uses.ts';
 import { testConnection } from '../../health/connection-test.ts';
@@ -79,7 +79,7 @@ async function examine({ connection, probe }: Options, env: Environment, termina
   const painter = createPainter(terminal.colour);
   const settings = parseSettings(env);
   for (const { setting, message } of settings.faults) terminal.print(painter.bad(`Setting ${setting} ${message}.`));
-  const names = connection === undefined ? namesOf(settings) : [connection];
+  const names = connection === undefined ? connectionNames(settings) : [connection];
   if (names.length === 0) {
     throw new BridgeError('usage', 'No connection is defined.', {
       hint: 'Set Dataverse__default__url and its companions, or name a file with --env.',
@@ -114,9 +114,6 @@ async function examine({ connection, probe }: Options, env: Environment, termina
   }
   return works;
 }
-
-const namesOf = ({ connections, connectionFaults }: Settings): string[] =>
-  [...connections.keys(), ...connectionFaults.keys()].sort();
 
 /** The app's managed identity where the platform, or the local cloud, offers one; else whoever is signed in here. */
 function operatorsIdentity(env: Environment, clientId: string | undefined): TokenCredential {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import { readReadiness } from '../../../src/health/readiness.ts';
+import { createReadiness } from '../../../src/health/readiness.ts';
 import type { CheckRecord, HealthRecords, QueueRecord } from '../../../src/health/records.ts';
 import { isoTime } from '../../../src/shared/clock.ts';
+import { fakeClock } from '../../support/clock.ts';
 
 const NOW = Date.parse('2026-11-21T12:00:00Z');
 const MINUTE_MS = 60_000;
@@ -30,7 +31,7 @@ function readinessOf(found: Readonly<Record<string, CheckRecord | undefined>>, c
     connection: async (name) => found[name],
     queues: async () => queues,
   };
-  return readReadiness({ records, connections: Object.keys(found), now: NOW, staleAfterMs: 40 * MINUTE_MS });
+  return createReadiness({ records, connections: Object.keys(found), clock: fakeClock(NOW) }).read();
 }
 
 test('all that works passes', async () => {
@@ -65,4 +66,43 @@ test.each([
 
 test('a message in a poison queue is a warning', async () => {
   expect((await readinessOf({}, { 'activation-runs-poison': 2 })).status).toBe('warn');
+});
+
+test('twenty who ask at once cost one reading, which is made anew after a check or a few seconds', async () => {
+  let readings = 0;
+  const clock = fakeClock(NOW);
+  const records: HealthRecords = {
+    note: async () => [],
+    noteQueues: async () => [],
+    connection: async () => recordOf(),
+    queues: async () => {
+      readings += 1;
+      return undefined;
+    },
+  };
+  const readiness = createReadiness({ records, connections: ['default'], clock });
+  await Promise.all(Array.from({ length: 20 }, () => readiness.read()));
+  expect(readings).toBe(1);
+  clock.advance(5_000);
+  await readiness.read();
+  readiness.forget();
+  await readiness.read();
+  expect(readings).toBe(3);
+});
+
+test('a reading that failed is not kept', async () => {
+  let fails = true;
+  const records: HealthRecords = {
+    note: async () => [],
+    noteQueues: async () => [],
+    connection: async () => recordOf(),
+    queues: async () => {
+      if (fails) throw new Error('no storage');
+      return undefined;
+    },
+  };
+  const readiness = createReadiness({ records, connections: ['default'], clock: fakeClock(NOW) });
+  await expect(readiness.read()).rejects.toThrow('no storage');
+  fails = false;
+  expect((await readiness.read()).status).toBe('pass');
 });
