@@ -53,7 +53,7 @@ resource failures 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'AppRequests | summarize failed = countif(Success == false and ResultCode !startswith "4"), total = count() | where total > 0 | project percent = 100.0 * failed / total'
+          query: 'AppRequests | summarize failed = countif(Success == false and ResultCode !startswith "4"), total = count(), TimeGenerated = max(TimeGenerated) | where total > 0 | project TimeGenerated, percent = 100.0 * failed / total'
           metricMeasureColumn: 'percent'
           timeAggregation: 'Maximum'
           operator: 'GreaterThanOrEqual'
