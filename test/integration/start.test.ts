@@ -151,7 +151,7 @@ function shape(text: string): string[] {
         .replace(/\/tmp\/\S+/g, 'FOLDER')
         .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
         .replace(/ +\d+ ms/g, ' N ms')
-        .replace(/[0-9A-F]{16}…, version \w+/g, 'THUMBPRINT, version KEY')
+        .replace(/version [0-9a-f]{32}, thumbprint [0-9A-F]{16}…/g, 'version KEY, thumbprint KEY')
         .replace(/[\d,]+ rows\/s/g, 'N rows/s')
         .replace(/in [\d.]+ s\./g, 'in N s.'),
     );
