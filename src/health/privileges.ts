@@ -4,7 +4,15 @@ import { DataverseError } from '../dataverse/errors.ts';
 import type { Table } from '../dataverse/table.ts';
 import { tablePrivilegesPath, userPrivilegesPath } from '../dataverse/wire/principal.ts';
 import { type Needs, RIGHTS, type Right } from './needs.ts';
-import { type ProbeMode, type ProbeOptions, probeRead, probeTable, type Shown, type TableProbe } from './probe.ts';
+import {
+  type ProbedTable,
+  type ProbeMode,
+  type ProbeOptions,
+  probeRead,
+  probeTable,
+  type Shown,
+  type TableProbe,
+} from './probe.ts';
 import { type Finding, StageError } from './stages.ts';
 
 export const DEPTHS = ['Basic', 'Local', 'Deep', 'Global'] as const;
@@ -62,6 +70,8 @@ const grantsAnswer = z.object({
 });
 const tableAnswer = z.object({
   EntitySetName: z.string(),
+  // Standard is what a table is made as where nothing else is said ("Create elastic tables using code").
+  TableType: z.string().nullish(),
   Privileges: z.array(z.object({ Name: z.string(), PrivilegeType: z.string() })),
 });
 
@@ -87,7 +97,7 @@ export async function readPrivileges(options: PrivilegeOptions): Promise<Privile
       const definition = await readTable(client, name, signal);
       for (const privilege of definition.names.values()) expected.add(privilege.toLowerCase());
       const table = tables.get(name);
-      const probe = table && (await probeTable(options, table, options.mode, definition.names));
+      const probe = table && (await probeTable(options, probed(table, definition), options.mode));
       return reportOf(name, rights, definition.names, grants, probe);
     }),
   );
@@ -117,19 +127,26 @@ async function readGrants(client: DataverseClient, userId: string, signal: Abort
   }
 }
 
-async function readTable(
-  client: DataverseClient,
-  name: string,
-  signal: AbortSignal,
-): Promise<{ entitySetName: string; names: ReadonlyMap<Right, string> }> {
+interface TableDefinition {
+  readonly entitySetName: string;
+  readonly type: string;
+  readonly names: ReadonlyMap<Right, string>;
+}
+
+const probed = (
+  { logicalName, primaryId, primaryName, entitySetName }: Table,
+  { type, names: privileges }: TableDefinition,
+): ProbedTable => ({ logicalName, primaryId, primaryName, entitySetName, type, privileges });
+
+async function readTable(client: DataverseClient, name: string, signal: AbortSignal): Promise<TableDefinition> {
   const answer = await client.send({ method: 'GET', path: tablePrivilegesPath(name), signal });
-  const { EntitySetName: entitySetName, Privileges: privileges } = tableAnswer.parse(answer.json());
+  const { EntitySetName: entitySetName, TableType: type, Privileges: privileges } = tableAnswer.parse(answer.json());
   const names = new Map<Right, string>();
   for (const { Name, PrivilegeType } of privileges) {
     const right = RIGHTS.find((each) => each.toLowerCase() === PrivilegeType.toLowerCase());
     if (right) names.set(right, Name);
   }
-  return { entitySetName, names };
+  return { entitySetName, type: type ?? 'Standard', names };
 }
 
 function reportOf(

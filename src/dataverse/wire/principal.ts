@@ -15,9 +15,9 @@ export const businessUnitPath = (id: string): string => `businessunits(${id})?$s
 export const userPrivilegesPath = (userId: string): string =>
   `systemusers(${userId})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()`;
 
-/** The names of a table's privileges: those of activities, for one, are not made from the table's own name. */
+/** A table's type, and the names of its privileges: those of activities, for one, are not made from the table's own name. */
 export const tablePrivilegesPath = (logicalName: string): string =>
-  `EntityDefinitions(LogicalName=${encode(stringLiteral(logicalName))})?$select=LogicalName,EntitySetName,Privileges`;
+  `EntityDefinitions(LogicalName=${encode(stringLiteral(logicalName))})?$select=LogicalName,EntitySetName,TableType,Privileges`;
 
 /** Enabled steps that run inside a write of the table's rows (mode 0 is synchronous). */
 export const synchronousStepsPath = (logicalName: string): string =>

@@ -163,6 +163,31 @@ describe('the probe of privileges', () => {
     expect(tableOf(forced.privileges, 'account').rights.create).toMatchObject({ shown: 'allowed' });
   });
 
+  test('writes to no table that knows no transactions, forced or not', async () => {
+    const { json } = await app.admin('GET', `EntityDefinitions(LogicalName='account')?$select=Privileges`);
+    const body = { EntitySetName: 'accounts', TableType: 'Elastic', Privileges: json.Privileges };
+    await app.rule({ match: { path: 'TableType' }, action: { status: 200, body } });
+    const { privileges } = await stagesOf('small', '?probe=forced');
+    expect(tableOf(privileges, 'account').notTried).toContain('Elastic');
+    expect((await app.calls()).filter(({ inBatch, method }) => inBatch && method !== 'GET')).toEqual([]);
+  });
+
+  test('says so where a change set was carried out that had to fail', async () => {
+    const action = {
+      status: 200,
+      headers: { 'content-type': 'multipart/mixed; boundary=batchresponse_1' },
+      body: '--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changesetresponse_2\r\n\r\n--changesetresponse_2--\r\n--batchresponse_1--\r\n',
+    };
+    // The first batch reads the table's definition.
+    await app.rule({ match: { path: '$batch' }, after: 1, action });
+    const { privileges } = await stagesOf();
+    expect(privileges).toMatchObject({
+      status: 'failed',
+      code: 'probeNotUndone',
+      hint: expect.stringContaining('accounts('),
+    });
+  });
+
   test('takes steps that it may not read for synchronous ones', async () => {
     await app.rule({ match: { path: 'sdkmessageprocessingsteps' }, action: { status: 403 } });
     const { privileges } = await stagesOf();
