@@ -16,6 +16,7 @@ import { type Log, logLine } from '../telemetry/log.ts';
 import type { Services } from './services.ts';
 
 const LONGEST_CHECK_MS = 120_000;
+const LONGEST_NOTE_MS = 10_000;
 const POISON_QUEUES = ['activation-runs-poison', 'activation-chunks-poison', 'webhook-events-poison'];
 
 export function connectionRoutes(services: Services): readonly Route[] {
@@ -154,22 +155,17 @@ async function checkUnsaved(
   }
 }
 
-/** A test tells what it found whether or not it can be kept. */
-async function note(
-  services: Services,
-  test: ConnectionTest,
-  { log, warn = log, signal }: CheckOptions,
-): Promise<void> {
-  // What ran out of time says nothing about the connection, and there is none left to keep it.
-  if (signal.aborted) return;
+/** A test tells what it found whether or not it can be kept; one that ran out of time is kept like any that failed. */
+async function note(services: Services, test: ConnectionTest, { log, warn = log }: CheckOptions): Promise<void> {
+  const signal = AbortSignal.timeout(LONGEST_NOTE_MS);
   try {
     const events = await services.healthRecords().note(test, services.clock.now(), signal);
     services.readiness().forget();
     for (const event of events) tell(test.connection, event, warn);
   } catch (error) {
-    if (signal.aborted) return;
-    if (!(error instanceof StorageError)) throw error;
-    log('connection check could not be kept', { connection: test.connection, code: error.code });
+    if (!(error instanceof StorageError) && !signal.aborted) throw error;
+    const code = error instanceof StorageError ? error.code : 'timeout';
+    log('connection check could not be kept', { connection: test.connection, code });
   }
 }
 

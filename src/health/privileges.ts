@@ -66,7 +66,8 @@ const HARMLESS =
 const ROW_PRIVILEGE = /^prv(?:Create|Read|Write|Delete|Append|AppendTo|Assign|Share)/i;
 
 const grantsAnswer = z.object({
-  RolePrivileges: z.array(z.object({ PrivilegeName: z.string(), Depth: z.enum(DEPTHS) })),
+  // The depth RecordFilter, which is none of the four, gives certain rows only.
+  RolePrivileges: z.array(z.object({ PrivilegeName: z.string(), Depth: z.enum(DEPTHS).catch('Basic') })),
 });
 const tableAnswer = z.object({
   EntitySetName: z.string(),

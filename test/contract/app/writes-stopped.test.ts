@@ -17,5 +17,7 @@ test('with BRIDGE_WRITES=stopped an upsert is refused before anything is sent', 
 });
 
 test('with BRIDGE_WRITES=stopped the connection can still be tested', async () => {
-  expect((await app.call('POST', 'connections/default/test')).json.status).toBe('passed');
+  await app.forgetCalls();
+  expect((await app.call('POST', 'connections/default/test?probe=forced')).json.status).toBe('passed');
+  expect((await app.calls()).filter(({ inBatch, method }) => inBatch && method !== 'GET')).toEqual([]);
 });
