@@ -77,7 +77,8 @@ export async function probeTable(options: ProbeOptions, table: ProbedTable, mode
   const create = await tryWrite(options, table, [creation]);
   // What is changed and deleted is a row of the same change set, or else one that is there.
   const id = create === 'allowed' ? made : read.id;
-  if (id === undefined) return { read: read.shown, create, notTried: 'there is no row to change' };
+  if (id === undefined)
+    return { read: read.shown, create, notTried: 'there is no row that could be changed or deleted' };
   const before = create === 'allowed' ? [creation] : [];
   const write = await tryWrite(options, table, [...before, { right: 'write', operation: updateOf(table, id) }]);
   const deletion = { right: 'delete', operation: deleteOf(table, id) } as const;

@@ -58,6 +58,9 @@ export class StageError extends BridgeError {
   }
 }
 
+const CORRECT_SETTINGS =
+  'Correct the settings that are named (Azure portal, the function app, Environment variables); the app restarts by itself.';
+
 /** What a failed stage tells. `unforeseen` gets the text of an error that is none of ours, which may hold anything. */
 export function failureOf(
   error: unknown,
@@ -79,11 +82,12 @@ export function failureOf(
     };
   }
   const faults = error instanceof SettingsError ? error.faults : [];
+  const hint = error.hint ?? (faults.length > 0 ? CORRECT_SETTINGS : undefined);
   const told = faults.map(({ setting, message }) => `${setting} ${message}`).join('; ');
   return {
     code: error.code,
     detail: told === '' ? error.message : `${error.message} ${told}.`,
-    ...(error.hint !== undefined && { hint: error.hint }),
+    ...(hint !== undefined && { hint }),
     ...(faults.length > 0 && { facts: { faults } }),
     ...(error instanceof StageError && error.facts && { facts: error.facts }),
     ...(error instanceof StageError && error.warnings.length > 0 && { warnings: error.warnings }),

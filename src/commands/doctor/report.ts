@@ -65,7 +65,7 @@ function tableOf(stage: Stage): string[] {
     ].join(''),
   );
   const notTried = facts.data.tables.flatMap(({ table, notTried: why }) =>
-    why === undefined ? [] : [`Writes to ${table} were not tried: ${why}.`],
+    why === undefined ? [] : [`${table}: ${why}.`],
   );
   return [[''.padEnd(width), ...RIGHTS.map((name) => name.padEnd(WIDTH))].join(''), ...rows, ...notTried].map((row) =>
     row.trimEnd(),

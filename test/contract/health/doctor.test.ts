@@ -66,7 +66,7 @@ describe('the doctor', () => {
     ['missing', 'vault', /has no 'not-there'/, /→ Check the name in the settings/],
     ['refused', 'network', /refuses connections/, /→ Check host and port in Dataverse__refused__url/],
     ['privilege', 'privileges', /lacks read on invoice/, /→ Add the privileges/],
-    ['broken', 'settings', /Dataverse__broken__url names a host/, /Dataverse__broken__tenantId is missing/],
+    ['broken', 'settings', /Dataverse__broken__url names a host/, /→ Correct the settings that are named/],
   ])('tells of %s that it fails at %s, and what to do', async (connection, stage, why, next) => {
     const { code, text } = await doctor([connection, '--probe', 'never']);
     expect(code).toBe(1);
