@@ -62,8 +62,9 @@ const hintsByNumber: Readonly<Record<number, string>> = {
 
 /** Entra's refusal as an error, the number with its hint. */
 export function refusedByEntra(number: number | undefined, description: string, cause: unknown): ConnectionError {
-  const [firstSentence = ''] = description.split(/\s+Trace ID:|\r?\n/);
-  return new ConnectionError('tokenRefused', `Entra refused a token: ${firstSentence}`.trim(), {
+  // MSAL puts numbers and times in front; Entra puts ids and times behind.
+  const [said = ''] = description.slice(Math.max(0, description.indexOf('AADSTS'))).split(/\s+Trace ID:|\r?\n/);
+  return new ConnectionError('tokenRefused', `Entra refused a token: ${said}`.trim(), {
     cause,
     aadsts: number,
     hint:

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -96,6 +96,27 @@ describe('npm start', () => {
     expect((await activations('another')).status).toBe(401);
   });
 
+  test('leaves no secret, key or token in its log, its output or its storage', () => {
+    const { functionKey, masterKey, webhookSecret, administratorSecret } = JSON.parse(
+      readFileSync(join(folder, 'local.json'), 'utf8'),
+    );
+    const kept = globSync('azurite/**', { cwd: folder })
+      .map((file) => join(folder, file))
+      .filter((file) => statSync(file).isFile());
+    const written = [join(folder, 'app.log'), ...kept].map((file) => ({ file, bytes: readFileSync(file, 'latin1') }));
+    expect(written.reduce((sum, { bytes }) => sum + bytes.length, 0)).toBeGreaterThan(1_000_000);
+    const secrets = [functionKey, masterKey, webhookSecret, administratorSecret, '-----BEGIN', 'client_assertion'];
+    const isToken = /eyJ[\w-]{20,}\.eyJ[\w-]{20,}/;
+    const found = written.filter(
+      ({ bytes }) => isToken.test(bytes) || secrets.some((secret) => bytes.includes(secret)),
+    );
+    expect(found.map(({ file }) => file)).toEqual([]);
+    // What is printed for its owner holds the keys to call with, and nothing beyond.
+    const output = program.lines.join('\n');
+    expect([administratorSecret, '-----BEGIN'].filter((secret) => output.includes(secret))).toEqual([]);
+    expect(output).not.toMatch(isToken);
+  });
+
   test(
     'keeps what is stored, and does not run the sample again',
     async () => {
@@ -122,6 +143,15 @@ describe('the README', () => {
   test('names two commands, of which CI runs the test', () => {
     expect(commands.trim().split('\n')).toEqual(['npm ci && npm start -- --once', 'npm ci && npm test']);
     expect(readFileSync(join(root, '.ci/run'), 'utf8')).toContain('\nnpm ci && npm test\n');
+  });
+
+  test('names npm scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const named = [...readme.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map((match) => match[1] ?? '');
+    expect(named.length).toBeGreaterThan(4);
+    expect(named.filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
   });
 
   test(

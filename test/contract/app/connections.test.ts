@@ -73,7 +73,7 @@ async function testOf(name: string): Promise<{ status: string; environment: stri
 /** Holds a test to its one failing stage and resolves with it. */
 async function failureOf(name: string, stage: string): Promise<Stage> {
   const { status, stages } = await testOf(name);
-  const at = STAGES.findIndex((each) => each === stage);
+  const at = STAGES.indexOf(stage as (typeof STAGES)[number]);
   expect(stages.map((each) => [each.name, each.status])).toEqual(
     STAGES.map((each, position) => [each, position < at ? 'passed' : position === at ? 'failed' : 'skipped']),
   );
