@@ -167,6 +167,9 @@ const choiceNumber = (value: unknown): number | undefined => {
   return typeof number === 'number' && Number.isInteger(number) ? number : undefined;
 };
 
+/** A JSON value as text. Objects are not asked for it: their `toString` may be the caller's. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
 function choiceValue(column: Column, value: unknown): Converted {
   const number = choiceNumber(value);
   if (number !== undefined && (column.options?.has(number) ?? true)) return { value: number };
@@ -174,7 +177,7 @@ function choiceValue(column: Column, value: unknown): Converted {
 }
 
 function choicesValue(column: Column, value: unknown): Converted {
-  const parts: unknown[] = Array.isArray(value) ? value : String(value).split(',');
+  const parts: unknown[] = Array.isArray(value) ? value : textOf(value).split(',');
   if (parts.length === 0) return { value: null };
   const numbers = parts.map(choiceNumber);
   const wrong = numbers.findIndex((number) => number === undefined || !(column.options?.has(number) ?? true));
@@ -183,7 +186,7 @@ function choicesValue(column: Column, value: unknown): Converted {
 
 function unknownChoice(column: Column, value: unknown): Converted {
   const shown = [...(column.options ?? [])].slice(0, 20).join(', ');
-  const text = String(value).slice(0, 40);
+  const text = textOf(value).slice(0, 40);
   return refusal(
     column,
     'unknownChoice',

@@ -149,6 +149,13 @@ describe('a row', () => {
     expect(rest).toEqual({ ...rest, ...error });
   });
 
+  test('does not ask an object for its text', () => {
+    const hostile = JSON.parse('{"toString":{}}');
+    for (const column of [choice, choices]) {
+      expect(toWireValue(column, hostile)).toMatchObject({ error: { code: 'unknownChoice' } });
+    }
+  });
+
   test('never throws, whatever JSON holds', () => {
     const columns = [text, whole, money, choice, choices, day, time, lookup, customer, column('Boolean')];
     fc.assert(
