@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -52,8 +52,6 @@ function stopSignal(exitCode: number): Promise<number> {
 async function serve(options: Options, started: { close(): Promise<void> }[]): Promise<number> {
   const cloud = await startCloud(options.folder);
   started.push(cloud);
-  // For commands that shall see the cloud as the app does: npm run doctor -- --env <folder>/app.env.json
-  await writeFile(join(options.folder, 'app.env.json'), JSON.stringify(cloud.appEnvironment, null, 2), { mode: 0o600 });
   const appProcess = await startAppProcess({
     env: { ...cloud.appEnvironment, ...keysOf(cloud), BRIDGE_LOCAL_PORT: String(options.port) },
     logFile: join(options.folder, 'app.log'),
