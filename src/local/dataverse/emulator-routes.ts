@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { dumpRows } from './dump.ts';
+import type { Emulator } from './emulator.ts';
 import type { Reply } from './reply.ts';
 import { ruleSchema } from './rules.ts';
-import type { Emulator } from './server.ts';
 import { identifier } from './store.ts';
 
 /**

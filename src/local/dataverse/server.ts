@@ -4,11 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, isoTime, systemClock } from '../../shared/clock.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { type NewId, newGuid } from '../../shared/ids.ts';
-import { type CallLog, createCallLog } from './calls.ts';
+import { createCallLog } from './calls.ts';
+import type { Emulator } from './emulator.ts';
 import { routeEmulator } from './emulator-routes.ts';
 import { notAMember, segmentNotFound, tooLarge, urlTooLong, WireError } from './errors.ts';
 import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
-import { createEventQueue, type EventQueue } from './events/queue.ts';
+import { createEventQueue } from './events/queue.ts';
 import { headersOf, readBody, send } from './http.ts';
 import { openKeys } from './keys.ts';
 import { openCatalog } from './metadata.ts';
@@ -18,13 +19,13 @@ import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { openRoles } from './roles.ts';
 import { factsOf } from './route.ts';
-import { createRules, inventedReply, type Rules } from './rules.ts';
-import { type Authentication, type Authenticator, type Caller, createAuthenticator, createGuard } from './security.ts';
+import { createRules, inventedReply } from './rules.ts';
+import { type Authentication, type Caller, createAuthenticator, createGuard } from './security.ts';
 import { ADMINISTRATOR_ID, type ApplicationUser, type RolePrivileges, seed } from './seed.ts';
 import { openSteps } from './steps.ts';
 import { derivedGuid, openStore } from './store.ts';
-import { createSynchronousSteps, type RunSynchronousSteps } from './synchronous-steps.ts';
-import { createTurns, type Turn } from './turns.ts';
+import { createSynchronousSteps } from './synchronous-steps.ts';
+import { createTurns } from './turns.ts';
 import type { Assumptions, Environment, Organization } from './work.ts';
 
 export interface DataverseOptions {
@@ -110,25 +111,6 @@ export async function startDataverse(options: DataverseOptions): Promise<Dataver
       emulator.env.store.close();
     },
   };
-}
-
-/** What the HTTP side of the emulator works with. */
-export interface Emulator {
-  readonly env: Environment;
-  readonly queue: EventQueue;
-  readonly calls: CallLog;
-  readonly rules: Rules;
-  readonly authenticate: Authenticator;
-  /** Everything that uses the database takes one. */
-  readonly turn: Turn;
-  /** Aborted when the emulator ends; what waits for a synchronous step then gives up. */
-  readonly stopping: AbortController;
-  readonly runSynchronousSteps: RunSynchronousSteps;
-  readonly dopHint: number;
-  readonly bodyMax: number;
-  log(line: string): void;
-  idle(): Promise<void>;
-  origin: string;
 }
 
 function openEmulator(options: DataverseOptions): Emulator {
