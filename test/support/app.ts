@@ -14,6 +14,7 @@ import {
   type TestIdentity,
   useManagedIdentity,
 } from './identity.ts';
+import { assertNoSecret, type Produced, storedBlobs } from './secret-scan.ts';
 import { type FreshStorage, freshStorage, storageCredential } from './storage.ts';
 
 export const KEYS = { function: 'the-function-key', master: 'the-master-key' };
@@ -61,6 +62,7 @@ export interface TestApp extends World {
   /** Requests of the emulator's call log since `forgetCalls`. */
   calls(): Promise<{ method: string; path: string; message: string; status: number; inBatch: boolean }[]>;
   forgetCalls(): Promise<void>;
+  /** Ends it all. Throws when an answer, a line of the log or a blob of the whole run holds a secret. */
   close(): Promise<void>;
 }
 
@@ -132,17 +134,21 @@ export async function startApp(
   });
   const emulator = (method: string, path: string, body?: unknown) =>
     send(`${dataverse.url}/emulator/${path}`, method, {}, body === undefined ? undefined : JSON.stringify(body));
+  const answers: Produced[] = [];
   const app: TestApp = {
     ...world,
     host,
     url: host.url,
     lines,
-    call(method, path, { key = KEYS.function, headers = {}, body, type } = {}) {
+    async call(method, path, { key = KEYS.function, headers = {}, body, type } = {}) {
       const own = {
         ...(key !== null && { 'x-functions-key': key }),
         ...(type !== undefined && { 'content-type': type }),
       };
-      return send(`${host.url}/api/${path}`, method, { ...own, ...headers }, body);
+      const answer = await send(`${host.url}/api/${path}`, method, { ...own, ...headers }, body);
+      const sent = `${answer.text} ${JSON.stringify([...answer.headers])}`;
+      answers.push({ where: `the answer to ${method} ${path.split('?')[0]}`, text: sent });
+      return answer;
     },
     async admin(method, path, body) {
       const token = await mintToken(identity, dataverse.url, administrator);
@@ -177,10 +183,21 @@ export async function startApp(
       await host.close();
       await dataverse.close();
       await identity.close();
+      const log = lines.map((text): Produced => ({ where: 'the log', text }));
+      assertNoSecret([...answers, ...log, ...(await storedBlobs(storage))], secretsOf(identity));
     },
   };
   return app;
 }
+
+/** What only the vault, the host and the platform may know. */
+const secretsOf = ({ company, managedIdentity }: TestIdentity): string[] => [
+  KEYS.function,
+  KEYS.master,
+  managedIdentity.header,
+  ...company.state.vault.secrets.flatMap(({ versions }) => versions.map(({ value }) => value)),
+  ...company.state.vault.certificates.flatMap(({ versions }) => versions.map(({ keyPem }) => keyPem)),
+];
 
 function serverCertificate(): { cert: string; key: string } {
   const { certFile, keyFile } = inject('authority');
