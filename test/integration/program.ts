@@ -60,7 +60,10 @@ export function start(
 }
 
 /** Runs a command line in a shell, as it would be pasted, and resolves with what it printed. */
-export async function paste(command: string): Promise<{ code: number | NodeJS.Signals | null; output: string }> {
-  const program = start('bash', ['-c', command]);
+export async function paste(
+  command: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ code: number | NodeJS.Signals | null; output: string }> {
+  const program = start('bash', ['-c', command], { env });
   return { code: await program.ended, output: program.lines.join('\n') };
 }

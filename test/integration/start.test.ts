@@ -38,6 +38,30 @@ async function calls(): Promise<
   return log;
 }
 
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+/** The environment of the app, and with it an administrator's token for Dataverse. */
+async function operatorsEnvironment(): Promise<Record<string, string>> {
+  const read = (file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8'));
+  const { Values: values } = read('app.env.json') as { Values: Record<string, string> };
+  const registrations: { name: string; clientId: string }[] = read('identity.json').directory.tenants[0].applications;
+  const dispatcher = new Agent({ connect: { ca: readFileSync(join(folder, 'authority', 'ca.pem')) } });
+  const answer = await request(values['Dataverse__default__tokenUrl'] ?? '', {
+    dispatcher,
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: registrations.find(({ name }) => name === 'Local administrator')?.clientId ?? '',
+      client_secret: read('local.json').administratorSecret,
+      scope: `${values['Dataverse__default__url']}/.default`,
+    }).toString(),
+  });
+  const { access_token: token } = (await answer.body.json()) as { access_token: string };
+  await dispatcher.close();
+  return { ...values, DATAVERSE_ADMIN_TOKEN: token };
+}
+
 describe('npm start', () => {
   test('tests the connection stage by stage', () => {
     expect(program.lines).toContain('Connection test: passed');
@@ -88,6 +112,23 @@ describe('npm start', () => {
     }
   });
 
+  test(
+    'stands up to the operator’s commands of the README',
+    async () => {
+      const env = await operatorsEnvironment();
+      const commands = [...readme.matchAll(/^\| `(npm run [^`]+)` \|/gm)].map((match) => match[1] ?? '');
+      expect(commands).toHaveLength(4);
+      for (const command of commands) {
+        const filledIn = command
+          .replace('https://<vault>.vault.azure.net/', env['KEY_VAULT_URI'] ?? '')
+          .replace('<secret>', 'webhook-main');
+        const { code, output } = await paste(filledIn, env);
+        expect({ command: filledIn, code, output }).toMatchObject({ code: 0 });
+      }
+    },
+    TIMEOUT_MS,
+  );
+
   test('prints the keys that open the app', async () => {
     const url = lastWord(printed(/^ {2}function app /));
     const activations = (key: string) => fetch(`${url}/api/activations`, { headers: { 'x-functions-key': key } });
@@ -137,7 +178,6 @@ describe('npm start', () => {
 });
 
 describe('the README', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const [commands = ''] = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1]);
 
   test('names two commands, of which CI runs the test', () => {
