@@ -42,9 +42,7 @@ export async function writeChunkRows(
   const name = chunkPart(chunk.number);
   const existing = await chunk.ledger.read(name, signal);
   if (existing) return existing;
-  const rows = await readChunk(chunk, signal);
-  const earlier = await chunk.ledger.attempt(name, signal);
-  const settled = new Map((earlier?.rows ?? []).map((row) => [row.index, row]));
+  const { rows, earlier, settled } = await readSoFar(chunk, name, signal);
   const meter = newMeter();
   const part = (): LedgerPart => ({ rows: [...settled.values()], summary: summed(earlier, meter) });
   try {
@@ -70,14 +68,19 @@ export async function writeChunkRows(
   return (await chunk.ledger.read(name, signal)) ?? written;
 }
 
+/** The rows of a chunk, and what an earlier try settled for certain, by the rows' index. */
+async function readSoFar(chunk: Chunk, name: string, signal: AbortSignal | undefined) {
+  const rows = await readChunk(chunk, signal);
+  const earlier = await chunk.ledger.attempt(name, signal);
+  return { rows, earlier, settled: new Map((earlier?.rows ?? []).map((row) => [row.index, row])) };
+}
+
 /** Ends a chunk that cannot be written: rows without a certain outcome are skipped, and the ledger says why. */
 export async function giveUpChunkRows(chunk: Chunk, signal?: AbortSignal): Promise<LedgerPart> {
   const name = chunkPart(chunk.number);
   const existing = await chunk.ledger.read(name, signal);
   if (existing) return existing;
-  const rows = await readChunk(chunk, signal);
-  const earlier = await chunk.ledger.attempt(name, signal);
-  const settled = new Map((earlier?.rows ?? []).map((row) => [row.index, row]));
+  const { rows, earlier, settled } = await readSoFar(chunk, name, signal);
   const problem = earlier?.summary.problem ?? GIVEN_UP;
   const part: LedgerPart = {
     rows: rows.map(

@@ -50,11 +50,11 @@ export interface Settings {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A setting keeps a call from being served; `faults` names every one of them. */
-export class SettingsError extends BridgeError<'settingsFault' | 'connectionUnknown' | 'webhookUnknown'> {
+export class SettingsError extends BridgeError<'settingsFault' | 'connectionUnknown'> {
   readonly faults: readonly SettingFault[];
 
   constructor(
-    code: 'settingsFault' | 'connectionUnknown' | 'webhookUnknown',
+    code: 'settingsFault' | 'connectionUnknown',
     message: string,
     faults: readonly SettingFault[] = [],
     hint?: string,

@@ -52,7 +52,6 @@ export class RequestError extends BridgeError {
 /** The HTTP status of errors whose class does not carry one itself. A code that is missing here is a fault of ours: 500. */
 const statusByCode: Readonly<Record<string, number>> = {
   connectionUnknown: 404,
-  webhookUnknown: 404,
   settingsFault: 503,
 };
 

@@ -1,8 +1,5 @@
 import { DataverseError, type ErrorAnswer } from '../errors.ts';
 
-/** The most operations that one `$batch` carries (Web API documentation, "Execute batch operations"). */
-export const LARGEST_BATCH = 1000;
-
 export interface BatchOperation {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** Below the Web API's root, already encoded. */

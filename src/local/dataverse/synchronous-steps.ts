@@ -1,8 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
 import { stepAborted } from './errors.ts';
-import { deliverWebhook, type WebhookTransport } from './events/deliver.ts';
-import { buildExecutionContext } from './events/execution-context.ts';
+import { deliverEvent, type WebhookTransport } from './events/deliver.ts';
 import { concerns } from './events/queue.ts';
 import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
 import type { Steps } from './steps.ts';
@@ -32,19 +31,8 @@ export function createSynchronousSteps(options: {
     if (calls.length === 0) return undefined;
     const run = async (): Promise<void> => {
       for (const { event, step } of calls) {
-        const { delivered, error } = await deliverWebhook({
-          ...step.endpoint,
-          context: buildExecutionContext(event, step, organization, newId()),
-          facts: {
-            organizationHost: organization.host,
-            table: event.table,
-            message: event.message,
-            correlationId: event.correlationId,
-          },
-          transport,
-          clock,
-          signal,
-        }).catch(() => {
+        const told = deliverEvent({ event, step, operationId: newId() }, { organization, transport, clock, signal });
+        const { delivered, error } = await told.catch(() => {
           throw stepAborted(step.name, 'the emulator stopped');
         });
         if (!delivered) throw stepAborted(step.name, error ?? 'no answer');

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
-import type { WebhookAuth, WebhookEndpoint } from './row-event.ts';
+import { buildExecutionContext } from './execution-context.ts';
+import type { OrganizationFacts, RowEvent, WebhookAuth, WebhookEndpoint, WebhookStep } from './row-event.ts';
 
 export interface WebhookRequest {
   url: string;
@@ -48,6 +49,30 @@ const REMOVED_WHEN_TOO_LARGE: ReadonlySet<string> = new Set([
 ]);
 const REPEATED: ReadonlySet<number> = new Set([502, 503, 504]);
 const MAX_ATTEMPTS = 2;
+
+/** Tells a step of an event; `operationId` is the job's, for a synchronous step one of its own. */
+export const deliverEvent = (
+  { event, step, operationId }: { event: RowEvent; step: WebhookStep; operationId: string },
+  {
+    organization,
+    transport,
+    clock,
+    signal,
+  }: { organization: OrganizationFacts; transport: WebhookTransport; clock: Clock; signal: AbortSignal },
+): Promise<DeliveryResult> =>
+  deliverWebhook({
+    ...step.endpoint,
+    context: buildExecutionContext(event, step, organization, operationId),
+    facts: {
+      organizationHost: organization.host,
+      table: event.table,
+      message: event.message,
+      correlationId: event.correlationId,
+    },
+    transport,
+    clock,
+    signal,
+  });
 
 /**
  * Posts one execution context as the service does: 60 s for an answer, one more attempt after 502, 503 or 504 and none

@@ -1,8 +1,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import type { NewId } from '../../../shared/ids.ts';
-import { deliverWebhook, type WebhookTransport } from './deliver.ts';
-import { buildExecutionContext } from './execution-context.ts';
+import { deliverEvent, type WebhookTransport } from './deliver.ts';
 import type { EventMessage, OrganizationFacts, RowEvent, WebhookStep } from './row-event.ts';
 
 /** One delivery of one event to one step, as the service's `asyncoperation` rows show it. */
@@ -152,19 +151,8 @@ async function deliver(
   { organization, transport, clock }: EventQueueOptions,
   signal: AbortSignal,
 ): Promise<Pick<SystemJob, 'status' | 'attempts'> & Partial<SystemJob>> {
-  const { delivered, attempts, status, error } = await deliverWebhook({
-    ...step.endpoint,
-    context: buildExecutionContext(event, step, organization, jobId),
-    facts: {
-      organizationHost: organization.host,
-      table: event.table,
-      message: event.message,
-      correlationId: event.correlationId,
-    },
-    transport,
-    clock,
-    signal,
-  });
+  const to = { organization, transport, clock, signal };
+  const { delivered, attempts, status, error } = await deliverEvent({ event, step, operationId: jobId }, to);
   return {
     status: delivered ? 'succeeded' : 'failed',
     attempts,
