@@ -1,4 +1,5 @@
 import { app } from '@azure/functions';
+import { z } from 'zod';
 import { connectionNames } from '../config/settings.ts';
 import { activationUses } from '../health/activation-uses.ts';
 import { userName, whoAmI } from '../health/application-user.ts';
@@ -6,9 +7,7 @@ import { type ConnectionTest, type TestOptions, testConnection } from '../health
 import type { ProbeMode } from '../health/probe.ts';
 import type { CheckRecord, HealthEvent } from '../health/records.ts';
 import { parseUnsaved, UNSAVED } from '../health/unsaved.ts';
-import { jsonBody } from '../http/body.ts';
-import { RequestError } from '../http/problem.ts';
-import { json, type Route } from '../http/routes.ts';
+import { json, type Route, route } from '../http/routes.ts';
 import { isoTime } from '../shared/clock.ts';
 import { newGuid } from '../shared/ids.ts';
 import { StorageError } from '../storage/errors.ts';
@@ -19,58 +18,122 @@ const LONGEST_CHECK_MS = 120_000;
 const LONGEST_NOTE_MS = 10_000;
 const POISON_QUEUES = ['activation-runs-poison', 'activation-chunks-poison', 'webhook-events-poison'];
 
+const probeQuery = z.object({
+  probe: z
+    .enum(['never', 'careful', 'forced'], { error: 'probe must be never, careful or forced.' })
+    .default('careful')
+    .describe('Whether writes that are undone at once may show which privileges are there.'),
+});
+
+const stage = z.object({
+  name: z.string(),
+  status: z.enum(['passed', 'failed', 'skipped']),
+  ms: z.number(),
+  detail: z.string(),
+  hint: z.string().optional(),
+});
+const testAnswer = {
+  description: 'What each stage found.',
+  schema: z.looseObject({ status: z.string(), stages: z.array(stage) }),
+};
+const listed = z.looseObject({
+  name: z.string(),
+  environment: z.string().optional(),
+  credential: z.string().optional(),
+  expiresAt: z.string().optional(),
+  lastCheck: z.looseObject({ status: z.string(), at: z.string() }).optional(),
+});
+const guid = z.guid();
+
 export function connectionRoutes(services: Services): readonly Route[] {
-  const { connections, clock } = services;
-  const signalOf = (deadline: number): AbortSignal => AbortSignal.timeout(Math.max(1, deadline - clock.now()));
+  const { connections } = services;
   return [
-    {
+    route({
       name: 'listConnections',
       methods: ['GET'],
       route: 'connections',
       access: 'use',
-      handler: async ({ deadline, log }) => json(await listConnections(services, signalOf(deadline), log)),
-    },
-    {
+      tag: 'connections',
+      summary: 'List the connections.',
+      description: 'Without secrets; with what the last check of each has found.',
+      query: z.object({}),
+      answers: { 200: { description: 'All connections.', schema: z.array(listed) } },
+      example: { status: 200 },
+      handler: async ({ signal, log }) => json(await listConnections(services, signal, log)),
+    }),
+    route({
       name: 'testConnection',
       methods: ['POST'],
       route: 'connections/{connection}/test',
       access: 'use',
-      async handler({ path, query, deadline, log }) {
-        const name = path['connection'] ?? '';
-        const probe = probeOf(query);
-        return json(await checkSaved(services, name, { probe, signal: signalOf(deadline), log }));
+      tag: 'connections',
+      summary: 'Test a connection in stages.',
+      query: probeQuery,
+      answers: { 200: testAnswer },
+      example: { path: { connection: 'default' }, query: { probe: 'never' }, status: 200 },
+      async handler({ path, query: { probe }, signal, log }) {
+        return json(await checkSaved(services, path['connection'] ?? '', { probe, signal, log }));
       },
-    },
-    {
+    }),
+    route({
       name: 'testUnsavedConnection',
       methods: ['POST'],
       route: 'connections/test',
       access: 'admin',
-      async handler({ request, query, deadline, log }) {
-        const body = await jsonBody(request);
-        if (!isObject(body)) throw new RequestError(400, 'bodyNotObject', 'The body is no JSON object.');
-        const probe = probeOf(query);
-        return json(await checkUnsaved(services, body, { probe, signal: signalOf(deadline), log }));
+      tag: 'connections',
+      summary: 'Test settings of a connection before they are saved.',
+      query: probeQuery,
+      body: z
+        .record(z.string(), z.unknown())
+        .describe('Properties of a connection without their prefix: `{ "url": …, "tenantId": …, "credential": … }`.'),
+      answers: { 200: testAnswer },
+      example: {
+        body: { url: 'https://contoso.crm4.dynamics.com', tenantId: 'a', clientId: 'b', credential: 'managedIdentity' },
+        status: 200,
       },
-    },
-    {
+      async handler({ body, query: { probe }, signal, log }) {
+        return json(await checkUnsaved(services, body, { probe, signal, log }));
+      },
+    }),
+    route({
       name: 'whoAmI',
       methods: ['GET'],
       route: 'connections/{connection}/whoami',
       access: 'use',
-      async handler({ path, deadline }) {
+      tag: 'connections',
+      summary: 'Get the current user of a connection.',
+      query: z.object({}),
+      answers: {
+        200: {
+          description: 'The application user in Dataverse.',
+          schema: z.object({ userId: guid, businessUnitId: guid, organizationId: guid, name: z.string().optional() }),
+        },
+      },
+      example: { path: { connection: 'default' }, status: 200 },
+      async handler({ path, signal }) {
         const { client } = connections.get(path['connection'] ?? '');
-        const signal = signalOf(deadline);
         const who = await whoAmI(client, signal);
         const name = await userName(client, who.userId, signal);
         return json({ ...who, ...(name !== undefined && { name }) });
       },
-    },
-    {
+    }),
+    route({
       name: 'healthReady',
       methods: ['GET'],
       route: 'health/ready',
       access: 'use',
+      tag: 'health',
+      summary: 'Tell whether all connections worked when they were last checked.',
+      query: z.object({}),
+      answers: {
+        200: {
+          description: 'Ready; with what was found, `warn` where something wants attention.',
+          schema: z.looseObject({ status: z.enum(['pass', 'warn', 'fail']) }),
+          types: ['application/health+json'],
+        },
+        503: { description: 'Not ready.', types: ['application/health+json'] },
+      },
+      example: { status: 200 },
       async handler() {
         const readiness = await services.readiness().read();
         return json(readiness, {
@@ -78,7 +141,7 @@ export function connectionRoutes(services: Services): readonly Route[] {
           headers: { 'content-type': 'application/health+json', 'cache-control': 'no-cache' },
         });
       },
-    },
+    }),
   ];
 }
 
@@ -97,15 +160,6 @@ export function registerConnectionHealth(services: Services): void {
       await checkQueues(services, warn);
     },
   });
-}
-
-const isObject = (body: unknown): body is Readonly<Record<string, unknown>> =>
-  typeof body === 'object' && body !== null && !Array.isArray(body);
-
-function probeOf(query: URLSearchParams): ProbeMode {
-  const text = query.get('probe') ?? 'careful';
-  if (text === 'never' || text === 'careful' || text === 'forced') return text;
-  throw new RequestError(400, 'queryInvalid', 'probe must be never, careful or forced.');
 }
 
 interface CheckOptions {

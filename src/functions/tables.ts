@@ -1,4 +1,5 @@
 import type { HttpResponseInit } from '@azure/functions';
+import { z } from 'zod';
 import { keyStrategy, readKey } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import { type KeyStrategy, type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';
@@ -7,8 +8,8 @@ import type { Table } from '../dataverse/table.ts';
 import { toWireRow, unknownColumn } from '../dataverse/values.ts';
 import { bodyChunks } from '../http/body.ts';
 import { RequestError } from '../http/problem.ts';
-import { oneOf } from '../http/query-values.ts';
-import type { Call, Route } from '../http/routes.ts';
+import { connectionName, nameList } from '../http/query-values.ts';
+import { type Call, type Route, route } from '../http/routes.ts';
 import { streamRows } from '../http/row-answer.ts';
 import { BodyBrokenError, type InputRow, type InputRows, readRows } from '../http/rows.ts';
 import { newGuid } from '../shared/ids.ts';
@@ -16,15 +17,61 @@ import type { Services } from './services.ts';
 
 const MODES = ['upsert', 'create', 'update', 'delete'] as const;
 
+const upsertQuery = z.object({
+  connection: connectionName(),
+  keyColumns: nameList()
+    .optional()
+    .describe('Columns of the key, with commas between them; left out, rows carry the table’s primary id.'),
+  mode: z.enum(MODES).default('upsert').describe('What may be done to a row.'),
+});
+
+const outcome = z.looseObject({
+  index: z.number(),
+  key: z.record(z.string(), z.unknown()),
+  outcome: z.enum(['created', 'updated', 'unchanged', 'deleted', 'rejected', 'skipped']),
+  id: z.string().optional(),
+  error: z
+    .object({ code: z.string(), message: z.string(), hint: z.string().optional(), column: z.string().optional() })
+    .optional(),
+});
+const summary = z.object({
+  input: z.number(),
+  complete: z.boolean(),
+  counts: z.record(z.string(), z.number()),
+  calls: z.number(),
+  throttled: z.object({ count: z.number(), waitedMs: z.number() }),
+  ms: z.number(),
+});
+
 export function tableRoutes(services: Services): readonly Route[] {
   return [
-    {
+    route({
       name: 'upsertRows',
       methods: ['POST'],
       route: 'tables/{table}/upsert',
       access: 'use',
+      tag: 'rows',
+      summary: 'Write many rows.',
+      description:
+        'Rows as CSV, NDJSON or a JSON array, taken as they arrive. Each ends in one outcome, told in input order as NDJSON with a summary at the end; with `Accept: application/json` as one document.',
+      query: upsertQuery,
+      bodyTypes: ['application/json', 'application/x-ndjson', 'text/csv'],
+      answers: {
+        200: {
+          description: 'An outcome for each row, and the summary.',
+          schema: z.object({ rows: z.array(outcome), summary }),
+          types: ['application/x-ndjson'],
+        },
+      },
+      example: {
+        path: { table: 'account' },
+        query: { keyColumns: 'accountnumber' },
+        headers: { accept: 'application/json' },
+        body: [{ accountnumber: 'A-1', name: 'Contoso Ltd' }],
+        status: 200,
+      },
       handler: (call) => upsert(services, call),
-    },
+    }),
   ];
 }
 
@@ -39,16 +86,15 @@ interface Upsert {
   incomplete: boolean;
 }
 
-async function upsert({ connections, clock }: Services, call: Call): Promise<HttpResponseInit> {
+async function upsert(
+  { connections, clock }: Services,
+  call: Call<z.output<typeof upsertQuery>>,
+): Promise<HttpResponseInit> {
   const startedAt = clock.now();
-  const connection = connections.get(call.query.get('connection') ?? 'default');
+  const { mode, keyColumns: named } = call.query;
+  const connection = connections.get(call.query.connection);
   connection.assertWritable();
-  const mode = oneOf(call.query, 'mode', MODES, 'upsert');
   const input = await readRows(call.request.headers.get('content-type'), bodyChunks(call.request));
-  const named = call.query
-    .get('keyColumns')
-    ?.split(',')
-    .map((name) => name.trim());
   const needs = { columns: input.columns ?? [], keyColumns: named ?? [] };
   const table = await connection.metadata.table(call.path['table'] ?? '', needs);
   const keyColumns = knownColumns(table, named ?? [table.primaryId]);

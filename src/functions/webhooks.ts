@@ -1,23 +1,52 @@
 import { app } from '@azure/functions';
+import { z } from 'zod';
 import { SettingsError } from '../config/settings.ts';
 import { bodyChunks } from '../http/body.ts';
 import { RequestError } from '../http/problem.ts';
-import { oneOf, pageSize, timeOf } from '../http/query-values.ts';
-import { json, type Route } from '../http/routes.ts';
+import { pageSize, pageToken, time } from '../http/query-values.ts';
+import { json, type Route, route } from '../http/routes.ts';
 import { EVENT_QUEUE } from '../webhooks/queued-event.ts';
 import type { Services } from './services.ts';
 
 /** Dataverse waits a minute for an answer; what takes longer would be posted again. */
 const LONGEST_RECEIPT_MS = 50_000;
 
+const storedEvent = z.looseObject({
+  id: z.string(),
+  endpoint: z.string(),
+  table: z.string().optional(),
+  row: z.string().optional(),
+  message: z.string().optional(),
+  state: z.enum(['received', 'unrecognised']),
+  receivedAt: z.string(),
+});
+
 export function webhookRoutes(services: Services): readonly Route[] {
   return [
-    {
+    route({
       name: 'receiveWebhook',
       methods: ['POST'],
       route: 'webhooks/dataverse/{endpoint}',
       access: 'anonymous',
-      async handler({ request, path, query }) {
+      tag: 'webhooks',
+      summary: 'Receive what a Dataverse webhook sends.',
+      description:
+        'Verified by the secret of the endpoint, in the header or query value that its settings name (`x-bridge-key` by default). Answered once the event is durably queued.',
+      requestHeaders: { 'x-bridge-key': 'The endpoint’s secret.' },
+      bodyTypes: ['application/json'],
+      answers: {
+        202: {
+          description: 'The event is queued.',
+          schema: z.object({ id: z.string(), recognised: z.boolean() }),
+        },
+      },
+      example: {
+        path: { endpoint: 'main' },
+        headers: { 'x-bridge-key': '{secret}' },
+        body: { MessageName: 'Update', PrimaryEntityName: 'account' },
+        status: 202,
+      },
+      async handler({ request, path, search }) {
         const name = path['endpoint'] ?? '';
         const faults = services.settings.webhookFaults.get(name);
         if (faults)
@@ -30,44 +59,54 @@ export function webhookRoutes(services: Services): readonly Route[] {
           .webhookReceiver()
           .receive(
             name,
-            { headers: request.headers, query, body: bodyChunks(request) },
+            { headers: request.headers, query: search, body: bodyChunks(request) },
             AbortSignal.timeout(LONGEST_RECEIPT_MS),
           );
         return json({ id: receipt.id, recognised: receipt.recognised }, { status: 202 });
       },
-    },
-    {
+    }),
+    route({
       name: 'webhookEvents',
       methods: ['GET'],
       route: 'webhooks/events',
       access: 'use',
-      async handler({ query }) {
-        const text = (name: string): string | undefined => query.get(name) ?? undefined;
-        return json(
-          await services.webhookEvents().list({
-            table: text('table'),
-            row: text('row'),
-            message: text('message'),
-            state: query.has('state') ? oneOf(query, 'state', ['received', 'unrecognised'], 'received') : undefined,
-            from: timeOf(query, 'from'),
-            to: timeOf(query, 'to'),
-            page: text('page'),
-            pageSize: pageSize(query, { fallback: 100, largest: 1000 }),
-          }),
-        );
+      tag: 'webhooks',
+      summary: 'List received events, newest first.',
+      query: z.object({
+        table: z.string().optional(),
+        row: z.string().optional(),
+        message: z.string().optional(),
+        state: z.enum(['received', 'unrecognised']).optional(),
+        from: time().optional(),
+        to: time().optional(),
+        page: pageToken().optional(),
+        pageSize: pageSize({ fallback: 100, largest: 1000 }),
+      }),
+      answers: {
+        200: {
+          description: 'One page of events.',
+          schema: z.object({ value: z.array(storedEvent), nextPage: z.string().optional() }),
+        },
       },
-    },
-    {
+      example: { query: { table: 'account', pageSize: '10' }, status: 200 },
+      handler: async ({ query }) => json(await services.webhookEvents().list(query)),
+    }),
+    route({
       name: 'webhookEvent',
       methods: ['GET'],
       route: 'webhooks/events/{id}',
       access: 'use',
+      tag: 'webhooks',
+      summary: 'Get one event with its whole context.',
+      query: z.object({}),
+      answers: { 200: { description: 'The event.', schema: storedEvent } },
+      example: { path: { id: '{event}' }, status: 200 },
       async handler({ path }) {
         const event = await services.webhookEvents().get(path['id'] ?? '');
         if (!event) throw new RequestError(404, 'eventUnknown', 'There is no such event.');
         return json(event);
       },
-    },
+    }),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { HttpRequest } from '@azure/functions';
+import { parseExactJson } from '../shared/exact-json.ts';
 import { RequestError } from './problem.ts';
 
 /** The most that the platform passes on as a request's body. */
@@ -27,23 +28,63 @@ export async function* bodyChunks(request: HttpRequest, limit = LARGEST_BODY_BYT
   }
 }
 
-/** The whole body as JSON. Throws RequestError `bodyEmpty`, `bodyNotJson` or `bodyTooLarge`. */
+export interface JsonBodyOptions {
+  /** The body's bytes, where they have been begun with. */
+  readonly body?: AsyncIterable<Uint8Array>;
+  /** Most bytes, 1 MB unless told otherwise. */
+  readonly limit?: number | undefined;
+  /** No body at all reads as undefined. */
+  readonly optional?: boolean;
+}
+
+/**
+ * The whole body as JSON, numbers that a double does not hold as ExactNumber. Throws RequestError `bodyEmpty`,
+ * `bodyNotJson`, `bodyTooDeep` or `bodyTooLarge`.
+ */
 export async function jsonBody(
   request: HttpRequest,
-  body: AsyncIterable<Uint8Array> = bodyChunks(request, LARGEST_JSON_BYTES),
+  { limit = LARGEST_JSON_BYTES, optional = false, body = bodyChunks(request, limit) }: JsonBodyOptions = {},
 ): Promise<unknown> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body) {
     size += chunk.byteLength;
-    if (size > LARGEST_JSON_BYTES) throw tooLarge(LARGEST_JSON_BYTES);
+    if (size > limit) throw tooLarge(limit);
     chunks.push(chunk);
   }
-  if (chunks.length === 0) throw new RequestError(400, 'bodyEmpty', 'The request has no body.', { hint: 'Send JSON.' });
+  if (size === 0 && optional) return undefined;
+  if (size === 0) throw new RequestError(400, 'bodyEmpty', 'The request has no body.', { hint: 'Send JSON.' });
+  let text: string;
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
   } catch (cause) {
-    throw new RequestError(400, 'bodyNotJson', 'The body is not JSON in UTF-8.', { cause });
+    throw notJson(cause);
+  }
+  assertDepth(text);
+  try {
+    return parseExactJson(text);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+}
+
+const notJson = (cause: unknown): RequestError =>
+  new RequestError(400, 'bodyNotJson', 'The body is not JSON in UTF-8.', {
+    cause,
+    ...(cause instanceof SyntaxError && { hint: cause.message.slice(0, 200) }),
+  });
+
+/** Nothing that we take is nested like this; functions that walk a value would run out of stack. */
+const DEEPEST = 100;
+
+function assertDepth(text: string): void {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/gs)) {
+    if (token === '[' || token === '{') depth += 1;
+    else if (token === ']' || token === '}') depth -= 1;
+    if (depth > DEEPEST) {
+      throw new RequestError(400, 'bodyTooDeep', `The body is nested more than ${DEEPEST} levels deep.`);
+    }
   }
 }
 

@@ -1,8 +1,12 @@
 import type { HttpHandler, HttpMethod, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
 import { app } from '@azure/functions';
+import type { z } from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf } from '../shared/errors.ts';
 import { type Log, logLine } from '../telemetry/log.ts';
+import { jsonBody } from './body.ts';
+import { compressed } from './compression.ts';
+import { parseBody, parseQuery } from './input.ts';
 import { problemResponse, RequestError } from './problem.ts';
 import { routeValues } from './route-values.ts';
 
@@ -15,20 +19,65 @@ export type Access = 'anonymous' | 'use' | 'admin';
 /** Lets a caller in by the request's header `authorization`, or throws RequestError 401, 403 or 503. */
 export type Authorize = (authorization: string | null, access: 'use' | 'admin') => Promise<void>;
 
-/** A request as a handler sees it: parsed, authorized, with a deadline. */
-export interface Call {
+/** A request as it arrives: authorized, with a deadline, its query and body not read yet. */
+export interface Incoming {
   readonly request: HttpRequest;
   /** Values of the route's parameters, from the path only. */
   readonly path: Readonly<Record<string, string>>;
-  readonly query: URLSearchParams;
+  readonly search: URLSearchParams;
   /** The caller's `x-request-id`, or the invocation's id. */
   readonly requestId: string;
   /** Milliseconds since 1970 by which the answer must have ended. */
   readonly deadline: number;
+  /** Aborts at the deadline. */
+  readonly signal: AbortSignal;
   readonly log: Log;
 }
 
-export interface Route {
+/** A request as a handler sees it: query and body parsed by the route's schemas. */
+export interface Call<Query = Readonly<Record<string, never>>, Body = undefined> extends Incoming {
+  readonly query: Query;
+  readonly body: Body;
+}
+
+/** An answer as the API's description tells it. */
+export interface AnswerDescription {
+  readonly description: string;
+  /** Of a JSON body; left out, the answer has none, or one in `types`. */
+  readonly schema?: z.ZodType;
+  /** Media types of a body that is not, or not only, JSON. */
+  readonly types?: readonly string[];
+  /** Response headers by name, with what they tell. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A call that works, as the API's description shows it and a test sends it. */
+export interface RouteExample {
+  readonly path?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON, a text as it is. */
+  readonly body?: unknown;
+  /** Of a text's body. */
+  readonly type?: string;
+  readonly status: number;
+}
+
+/** The parts of the API, in the order of its description. */
+export const TAGS = [
+  'health',
+  'connections',
+  'rows',
+  'queries',
+  'definitions',
+  'raw',
+  'activations',
+  'webhooks',
+  'api',
+] as const;
+
+/** What a route is, for callers. */
+export interface RouteDescription {
   /** The function's name. */
   readonly name: string;
   readonly methods: readonly HttpMethod[];
@@ -37,7 +86,70 @@ export interface Route {
   readonly access: Access;
   /** Served even while app-wide settings have faults. */
   readonly withoutSettings?: boolean;
-  handler(call: Call): Promise<HttpResponseInit> | HttpResponseInit;
+  readonly tag: (typeof TAGS)[number];
+  /** One line, in the imperative. */
+  readonly summary: string;
+  readonly description?: string;
+  /** Request headers that the route reads, with what they do. */
+  readonly requestHeaders?: Readonly<Record<string, string>>;
+  /** By status. Problems need not be listed. */
+  readonly answers: Readonly<Record<number, AnswerDescription>>;
+  readonly example: RouteExample;
+  /** The schema of the URL's query; left out, the query is not looked at. */
+  readonly query?: z.ZodObject;
+  /** The schema of a JSON body. */
+  readonly body?: z.ZodType;
+  /** What the description shows for a body that the use case parses by this schema itself. */
+  readonly bodySchema?: z.ZodType;
+  /** Whether a request without a body will do. */
+  readonly bodyOptional?: boolean;
+  /** Most bytes of a JSON body; 1 MB unless told otherwise. */
+  readonly largestBody?: number;
+  /** Media types of bodies that the handler reads itself. */
+  readonly bodyTypes?: readonly string[];
+}
+
+/** A route ready to be registered. */
+export interface Route extends RouteDescription {
+  /** Reads query and body and handles the call. Throws RequestError for input that does not fit the schemas. */
+  run(incoming: Incoming): Promise<HttpResponseInit>;
+}
+
+type Definition<Query extends z.ZodObject, Body extends z.ZodType> = RouteDescription & {
+  readonly query?: Query;
+  readonly body?: Body;
+  handler(call: Call<z.output<Query>, z.output<Body>>): Promise<HttpResponseInit> | HttpResponseInit;
+};
+
+/** Makes a route whose handler gets query and body in the types of their schemas. */
+export function route<
+  Query extends z.ZodObject = z.ZodObject<Record<never, never>>,
+  Body extends z.ZodType = z.ZodUndefined,
+>({ handler, ...description }: Definition<Query, Body>): Route {
+  const parameters = parametersOf(description.route);
+  const { query, body } = description;
+  return {
+    ...description,
+    async run(incoming) {
+      // A schema that is left out has the type whose only value stands in for it here.
+      const queryOf = (query ? parseQuery(query, incoming.search, parameters) : {}) as z.output<Query>;
+      const bodyOf = (body ? await readBody(body, description, incoming.request) : undefined) as z.output<Body>;
+      return handler({ ...incoming, query: queryOf, body: bodyOf });
+    },
+  };
+}
+
+/** Names of a route's parameters. */
+export const parametersOf = (template: string): string[] =>
+  [...template.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '');
+
+async function readBody(
+  schema: z.ZodType,
+  { bodyOptional = false, largestBody }: RouteDescription,
+  request: HttpRequest,
+): Promise<unknown> {
+  const value = await jsonBody(request, { limit: largestBody, optional: bodyOptional });
+  return parseBody(schema, value);
 }
 
 export interface RouteOptions {
@@ -80,16 +192,18 @@ function answering(route: Route, options: RouteOptions): HttpHandler {
       const url = new URL(request.url);
       const path = routeValues(route.route, url);
       if (!path) throw new RequestError(404, 'routeUnknown', 'No such address.');
-      const response: HttpResponseInit | undefined = await route.handler({
+      const response: HttpResponseInit | undefined = await route.run({
         request,
         path,
-        query: url.searchParams,
+        search: url.searchParams,
         requestId,
         deadline: options.clock.now() + LONGEST_CALL_MS,
+        signal: AbortSignal.timeout(LONGEST_CALL_MS),
         log: (message, facts) => context.log(logLine(message, { requestId, ...facts })),
       });
       if (!response) throw new Error(`The handler of ${route.name} returned nothing.`);
-      return { ...response, headers: { 'x-request-id': requestId, ...response.headers } };
+      const headers = { 'x-request-id': requestId, ...Object.fromEntries(new Headers(response.headers)) };
+      return await compressed({ ...response, headers }, request.headers.get('accept-encoding'));
     } catch (error) {
       const response = problemResponse(error, requestId);
       if ((response.status ?? 500) >= 500) {

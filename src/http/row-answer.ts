@@ -2,7 +2,7 @@ import type { HttpResponseInit } from '@azure/functions';
 import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import { messageOf } from '../shared/errors.ts';
 import { problemOf } from './problem.ts';
-import type { Call } from './routes.ts';
+import type { Incoming } from './routes.ts';
 
 /** The most that one answer holds: the platform takes it as fast as it is made, whatever the caller reads. */
 const LARGEST_ANSWER_BYTES = 100 * 1024 * 1024;
@@ -15,7 +15,7 @@ export type Summary = (counts: OutcomeCounts, input: number, cutOff: boolean) =>
  * `{ rows, summary }` for callers that accept `application/json`. What fails on the way ends the stream with a line
  * `{ problem }` instead of a summary, for the status is already sent.
  */
-export function streamRows(call: Call, outcomes: AsyncIterable<RowOutcome>, summary: Summary): HttpResponseInit {
+export function streamRows(call: Incoming, outcomes: AsyncIterable<RowOutcome>, summary: Summary): HttpResponseInit {
   const asDocument = prefersDocument(call.request.headers.get('accept'));
   const form = asDocument ? documentForm : lineForm;
   return {
@@ -45,7 +45,7 @@ const documentForm: Form = {
 
 async function* encode(
   form: Form,
-  call: Call,
+  call: Incoming,
   outcomes: AsyncIterable<RowOutcome>,
   summary: Summary,
 ): AsyncGenerator<Uint8Array> {

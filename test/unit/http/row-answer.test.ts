@@ -15,7 +15,8 @@ async function answer(
     {
       request: new HttpRequest({ method: 'POST', url: 'http://localhost/', ...(accept && { headers: { accept } }) }),
       path: {},
-      query: new URLSearchParams(),
+      search: new URLSearchParams(),
+      signal: new AbortController().signal,
       requestId: 'request-1',
       deadline: 0,
       log: (message) => log.push(message),

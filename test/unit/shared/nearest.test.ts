@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nearest } from '../../../src/dataverse/nearest.ts';
+import { nearest } from '../../../src/shared/nearest.ts';
 
 const NAMES = ['name', 'telephone1', 'telephone2', 'accountnumber', 'websiteurl'];
 
