@@ -1,6 +1,6 @@
 import { isGuid } from '../shared/ids.ts';
 import type { RowError } from './bulk/outcomes.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../shared/nearest.ts';
 import type { Column, Table } from './table.ts';
 import { binding } from './wire/rows.ts';
 
