@@ -45,8 +45,10 @@ export function fillNewRow(work: Work, table: Table, values: Values): void {
   if (overridden !== null) values.set('overriddencreatedon', now);
   fill('createdon', overridden ?? now);
   fill('createdby', work.caller.userId);
+  fill('createdonbehalfby', work.caller.actor?.userId ?? null);
   fill('modifiedon', now);
   fill('modifiedby', work.caller.userId);
+  fill('modifiedonbehalfby', work.caller.actor?.userId ?? null);
   fill('versionnumber', work.env.store.nextVersion());
 }
 
@@ -59,6 +61,7 @@ export function fillChangedRow(work: Work, table: Table, values: Values, current
   };
   set('modifiedon', nowOf(work));
   set('modifiedby', work.caller.userId);
+  set('modifiedonbehalfby', work.caller.actor?.userId ?? null);
   set('versionnumber', work.env.store.nextVersion());
 }
 

@@ -110,11 +110,37 @@ export const badQuery = (message: string) => new WireError(400, '0x0', message);
 
 export const invalidArgument = (message = 'Invalid argument.') => new WireError(400, '0x80040203', message);
 
+/** Recorded: github.com/rappen/FetchXMLBuilder/issues/437. */
 export const unsupportedOption = (option: string) =>
-  new WireError(400, '0x80060888', `The query parameter ${option} is not supported`);
+  new WireError(400, '0x0', `The query parameter ${option} is not supported`);
 
 export const tooManyConditions = () =>
   new WireError(400, '0x8004430C', 'Number of conditions in query exceeded maximum limit.');
+
+export const tooManyLinks = () =>
+  new WireError(400, '0x8004430D', 'Number of link entities in query exceeded maximum limit.');
+
+export const aggregateLimitExceeded = () =>
+  new WireError(400, '0x8004E023', 'The maximum record limit is exceeded. Reduce the number of records.');
+
+export const expandOptionsRefused = () =>
+  new WireError(
+    400,
+    '0x80060888',
+    'Only $select and $filter clause can be provided while doing $expand on many-to-one relationship or nested ' +
+      'one-to-many relationship.',
+  );
+
+export const refOfCollection = () =>
+  new WireError(400, '0x80060888', 'Expand with $ref is only supported on lookup type navigation property.');
+
+/** UNCONFIRMED: code and text; that it is refused is documented. */
+export const manyToManyCombined = () =>
+  new WireError(
+    400,
+    '0x80060888',
+    'A many-to-many relationship cannot be expanded together with others or below another $expand.',
+  );
 
 /** UNCONFIRMED: what the service answers to a URL that is too long. */
 export const urlTooLong = () => new WireError(414, '0x80060888', 'The request URL is too long.');
@@ -207,6 +233,9 @@ export const notAuthenticated = (challenge: string) =>
   new WireError(401, '', 'HTTP Error 401 - Unauthorized: Access is denied', { 'WWW-Authenticate': challenge });
 
 export const notAMember = () => new WireError(403, '0x80072560', 'The user is not a member of the organization.');
+
+export const cannotActOnBehalf = () =>
+  new WireError(403, '0x8004A110', 'User does not have the privilege to act on behalf another user.');
 
 export const privilegeMissing = (facts: {
   userId: string;

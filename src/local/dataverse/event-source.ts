@@ -43,6 +43,7 @@ const listens = (work: Work, message: EventMessage, table: Table): boolean =>
 
 function facts(work: Work, message: EventMessage, table: Table, id: string): Omit<RowEvent, 'columns'> {
   const { caller } = work;
+  const initiator = caller.actor ?? caller;
   return {
     message,
     table: table.logicalName,
@@ -50,11 +51,10 @@ function facts(work: Work, message: EventMessage, table: Table, id: string): Omi
     primaryIdColumn: table.primaryId,
     ...(table.primaryName === undefined ? {} : { primaryNameColumn: table.primaryName }),
     userId: caller.userId,
-    initiatingUserId: caller.userId,
+    initiatingUserId: initiator.userId,
     businessUnitId: caller.businessUnitId,
-    ...(caller.objectId === undefined
-      ? {}
-      : { userObjectId: caller.objectId, initiatingUserObjectId: caller.objectId }),
+    ...(caller.objectId === undefined ? {} : { userObjectId: caller.objectId }),
+    ...(initiator.objectId === undefined ? {} : { initiatingUserObjectId: initiator.objectId }),
     correlationId: work.correlationId,
     requestId: work.requestId,
     operationTime: work.env.clock.now(),

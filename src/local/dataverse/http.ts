@@ -13,7 +13,7 @@ export function headersOf(incoming: IncomingMessage): Map<string, string> {
 export function send(response: ServerResponse, reply: Reply, common: Readonly<Record<string, string>> = {}): void {
   const body = reply.body === undefined ? undefined : Buffer.from(reply.body);
   const length = body ? { 'Content-Length': String(body.length) } : {};
-  response.writeHead(reply.status, { ...common, ...reply.headers, ...length });
+  response.writeHead(reply.status, reply.reason, { ...common, ...reply.headers, ...length });
   response.end(body);
 }
 

@@ -45,7 +45,7 @@ const CR = 0x0d;
 const CHANGE_SET_METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 const REQUEST_LINE = /^(\S+) +(\S.*) (\S+)$/;
 const ENTITY_SET = /^(?:https?:\/\/[^/]*)?(?:\/*api\/data\/v[\d.]+)?\/*([^/?(]*)/i;
-const NESTED_BATCH = /(?:^|\/)\$batch(?:[?#]|$)/;
+const NESTED_BATCH = /(?:^|\/)(?:\$|%24)batch(?:[/?#]|$)/i;
 
 /**
  * Parses the body of `POST $batch` by the rules of the service: lines end in CRLF, text before the first boundary is

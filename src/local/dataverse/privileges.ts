@@ -77,7 +77,7 @@ export const CUSTOMIZER_PRIVILEGES: readonly string[] = [
 ];
 
 /** Others that requests here ask for. */
-const MISCELLANEOUS = ['prvAssignRole'];
+const MISCELLANEOUS = ['prvAssignRole', 'prvActOnBehalfOfAnotherUser'];
 
 const RIGHTS: readonly Right[] = ['Create', 'Read', 'Write', 'Delete', 'Append', 'AppendTo', 'Assign', 'Share'];
 

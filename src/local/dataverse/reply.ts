@@ -3,11 +3,13 @@ import type { Preferences } from './preferences.ts';
 /** An answer before it is written to a socket or into a `$batch` part. */
 export interface Reply {
   readonly status: number;
+  /** The reason phrase where it is not that of HTTP. */
+  readonly reason?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
 }
 
-const JSON_TYPE = 'application/json; odata.metadata=minimal';
+export const JSON_TYPE = 'application/json; odata.metadata=minimal';
 
 export const noContent = (headers: Readonly<Record<string, string>> = {}): Reply => ({ status: 204, headers });
 

@@ -13,14 +13,15 @@ import { replaceContentId, routeRows } from './rows-route.ts';
 import type { Environment, Work } from './work.ts';
 
 /** Request headers that change what a request does and are not emulated; passing them over would be worse. */
-const HEADERS_NOT_EMULATED: Readonly<Record<string, (value: string) => boolean>> = {
-  callerobjectid: () => true,
-  mscrmcallerid: () => true,
-  'mscrm.suppressduplicatedetection': (value) => value.toLowerCase() === 'false',
-  'mscrm.bypassbusinesslogicexecution': () => true,
-  'mscrm.bypassbusinesslogicexecutionstepids': () => true,
-  'mscrm.bypasscustompluginexecution': (value) => value.toLowerCase() === 'true',
-};
+const HEADERS_NOT_EMULATED: ReadonlyMap<string, (value: string) => boolean> = new Map<
+  string,
+  (value: string) => boolean
+>([
+  ['mscrm.suppressduplicatedetection', (value) => value.toLowerCase() === 'false'],
+  ['mscrm.bypassbusinesslogicexecution', () => true],
+  ['mscrm.bypassbusinesslogicexecutionstepids', () => true],
+  ['mscrm.bypasscustompluginexecution', (value) => value.toLowerCase() === 'true'],
+]);
 
 /** Functions and actions of the service that clients are likely to try. */
 const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
@@ -35,11 +36,16 @@ const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'WinOpportunity',
 ]);
 
+/** Throws WireError 501 for a header that would change what the request does. */
+export function refuseHeaders(request: ApiRequest): void {
+  for (const [name, value] of request.headers) {
+    if (HEADERS_NOT_EMULATED.get(name)?.(value)) throw notEmulated(`The request header ${name}`);
+  }
+}
+
 /** Reads the URL and the headers of an operation. Throws WireError 400, 404 and 501. */
 export function readOperation(request: ApiRequest): Operation {
-  for (const [name, value] of request.headers) {
-    if (HEADERS_NOT_EMULATED[name]?.(value)) throw notEmulated(`The request header ${name}`);
-  }
+  refuseHeaders(request);
   const { options, segments } = wireErrors((): { options: QueryOptions; segments: PathSegment[] } => {
     const options = parseQuery(request.rawQuery);
     return { options, segments: parsePath(request.path, options.aliases) };

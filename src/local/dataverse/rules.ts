@@ -45,6 +45,16 @@ export interface Rule extends z.infer<typeof ruleSchema> {
   acted: number;
 }
 
+/** What rules make of a request. */
+export interface Intervention {
+  /** How long its answer is put off, in milliseconds. */
+  readonly delayMs: number;
+  /** What is answered in the place of doing it. */
+  readonly reply?: Reply;
+  /** The connection is reset: before anything is done, or once it is committed. */
+  readonly reset?: 'before' | 'after';
+}
+
 export function createRules(newId: NewId) {
   let rules: Rule[] = [];
   return {
@@ -62,8 +72,8 @@ export function createRules(newId: NewId) {
       rules = rules.filter((rule) => rule.id !== id);
       return rules.length < before;
     },
-    /** What the first rule in force has in mind for a request; delays of other rules come with it. */
-    actions(request: { method: string; path: string }, facts: OperationFacts): RuleAction[] {
+    /** The first rule in force for a request acts; delays of other rules come with it. `path`: from the host. */
+    intervene(request: { method: string; path: string }, facts: OperationFacts): Intervention {
       const found: RuleAction[] = [];
       for (const rule of rules) {
         if (!matches(rule, request, facts)) continue;
@@ -73,12 +83,21 @@ export function createRules(newId: NewId) {
         rule.acted += 1;
         found.push(rule.action);
       }
-      return found;
+      return interventionOf(found);
     },
   };
 }
 
 export type Rules = ReturnType<typeof createRules>;
+
+function interventionOf(actions: readonly RuleAction[]): Intervention {
+  const delayMs = actions.reduce((sum, one) => sum + ('delayMs' in one ? one.delayMs : 0), 0);
+  const action = actions.find((one) => !('delayMs' in one));
+  if (!action) return { delayMs };
+  if ('reset' in action) return { delayMs, reset: action.reset };
+  const reply = inventedReply(action);
+  return reply ? { delayMs, reply } : { delayMs };
+}
 
 function matches({ match }: Rule, request: { method: string; path: string }, facts: OperationFacts): boolean {
   if (match.method !== undefined && match.method.toUpperCase() !== request.method) return false;
@@ -103,7 +122,7 @@ function pathMatches(pattern: string, path: string): boolean {
 }
 
 /** What a rule answers in the place of the service; undefined for one that only delays or resets. */
-export function inventedReply(action: RuleAction): Reply | undefined {
+function inventedReply(action: RuleAction): Reply | undefined {
   if ('html' in action) {
     const page = `<!DOCTYPE html><html><head><title>${action.html}</title></head><body><h1>Service unavailable</h1></body></html>`;
     return { status: action.html, headers: { 'Content-Type': 'text/html' }, body: page };

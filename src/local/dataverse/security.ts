@@ -12,6 +12,8 @@ export interface Caller extends Permissions {
   readonly userId: string;
   readonly objectId: string | undefined;
   readonly businessUnitId: string;
+  /** Who really asked, when it acts as this user. */
+  readonly actor?: { readonly userId: string; readonly objectId: string | undefined };
 }
 
 export type Authentication =

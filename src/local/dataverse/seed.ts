@@ -21,6 +21,8 @@ export interface ApplicationUser {
   readonly clientId: string;
   readonly systemUserId: string;
   readonly name?: string;
+  /** In Entra; by it a request can act for the user. */
+  readonly objectId?: string;
   /** Names of roles. */
   readonly roles: readonly string[];
   readonly disabled?: boolean;
@@ -193,12 +195,23 @@ function seedUser(store: Store, write: WriteRow, organization: Organization, use
   const applicationid = user.clientId.toLowerCase();
   const isdisabled = user.disabled ? 1 : 0;
   const fullname = user.name ?? `# ${applicationid}`;
-  write('systemuser', userRow(organization, { systemuserid, applicationid, isdisabled, fullname, lastname: fullname }));
-  store.run('UPDATE systemuser SET applicationid = ?, isdisabled = ? WHERE systemuserid = ?', [
-    applicationid,
-    isdisabled,
-    systemuserid,
-  ]);
+  const azureactivedirectoryobjectid = user.objectId?.toLowerCase() ?? null;
+  write(
+    'systemuser',
+    userRow(organization, {
+      systemuserid,
+      applicationid,
+      azureactivedirectoryobjectid,
+      isdisabled,
+      fullname,
+      lastname: fullname,
+    }),
+  );
+  store.run(
+    'UPDATE systemuser SET applicationid = ?, azureactivedirectoryobjectid = coalesce(?, azureactivedirectoryobjectid), ' +
+      'isdisabled = ? WHERE systemuserid = ?',
+    [applicationid, azureactivedirectoryobjectid, isdisabled, systemuserid],
+  );
   for (const role of user.roles) giveRole(write, systemuserid, role);
 }
 

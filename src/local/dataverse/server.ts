@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, isoTime, systemClock } from '../../shared/clock.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { type NewId, newGuid } from '../../shared/ids.ts';
+import { answer } from './batch.ts';
 import { createCallLog } from './calls.ts';
 import type { Emulator } from './emulator.ts';
 import { routeEmulator } from './emulator-routes.ts';
@@ -13,13 +14,13 @@ import { createEventQueue } from './events/queue.ts';
 import { headersOf, readBody, send } from './http.ts';
 import { openKeys } from './keys.ts';
 import { openCatalog } from './metadata.ts';
-import { answer, errorReply, type Session } from './operations.ts';
+import { errorReply, type Session } from './operations.ts';
 import { openPrivileges } from './privileges.ts';
 import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { openRoles } from './roles.ts';
 import { factsOf } from './route.ts';
-import { createRules, inventedReply } from './rules.ts';
+import { createRules } from './rules.ts';
 import { type Authentication, type Caller, createAuthenticator, createGuard } from './security.ts';
 import { ADMINISTRATOR_ID, type ApplicationUser, type RolePrivileges, seed } from './seed.ts';
 import { openSteps } from './steps.ts';
@@ -46,6 +47,8 @@ export interface DataverseOptions {
   newId?: NewId;
   /** Most rows of a page, 5000 in the service. */
   pageSizeMax?: number;
+  /** Most rows that an aggregation may read, 50,000 in the service. */
+  aggregateMax?: number;
   /** How long an alternate key's index stays Pending and then InProgress, in milliseconds each (default 100). */
   keyStepMs?: number;
   /** Where the service's behaviour is not confirmed; see the README of this folder. */
@@ -157,6 +160,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     clock,
     newId,
     pageSizeMax: options.pageSizeMax ?? 5000,
+    aggregateMax: options.aggregateMax ?? 50_000,
     assumptions: {
       duplicateTargets: { status: 400, code: '0x80040203' },
       readOnlyColumns: 'ignored',
@@ -255,36 +259,41 @@ async function serveApi(
       inBatch: inBatch !== undefined,
     });
 
-  const actions = emulator.rules.actions({ method: request.method, path: url }, facts);
-  for (const action of actions) if ('delayMs' in action) await env.clock.sleep(action.delayMs);
-  const action = actions.find((one) => !('delayMs' in one));
-  if (action && 'reset' in action && action.reset === 'before') {
+  const intervention = emulator.rules.intervene({ method: request.method, path: url }, facts);
+  if (intervention.delayMs > 0) await env.clock.sleep(intervention.delayMs);
+  const resetNow = () => {
     log(0, facts);
     incoming.socket.destroy();
-    return;
-  }
+  };
+  if (intervention.reset === 'before') return resetNow();
   const common = commonHeaders(emulator, requestId);
-  const invented = action && inventedReply(action);
-  if (invented) {
-    log(invented.status, facts);
-    send(response, invented, common);
+  if (intervention.reply) {
+    log(intervention.reply.status, facts);
+    send(response, intervention.reply, common);
     return;
   }
+  let innerDelayMs = 0;
   const reply = await apiReply(emulator, request, facts, requestId, {
     signedIn: (caller) => {
       userId = caller.userId;
     },
-    noteOperation: (one, of, status) =>
-      log(status, of, { method: one.method, path: one.rawQuery === '' ? one.path : `${one.path}?${one.rawQuery}` }),
+    intervene: (one, of) => {
+      const inner = emulator.rules.intervene({ method: one.method, path: innerPath(request.root, one) }, of);
+      innerDelayMs += inner.delayMs;
+      return inner;
+    },
+    noteOperation: (one, of, status) => log(status, of, { method: one.method, path: withQuery(one) }),
   });
-  if (action && 'reset' in action) {
-    log(0, facts);
-    incoming.socket.destroy();
-    return;
-  }
+  if (innerDelayMs > 0) await env.clock.sleep(innerDelayMs);
+  if (!reply || intervention.reset === 'after') return resetNow();
   log(reply.status, facts);
   send(response, reply, common);
 }
+
+const withQuery = ({ path, rawQuery }: ApiRequest): string => (rawQuery === '' ? path : `${path}?${rawQuery}`);
+
+/** The path of an operation inside a `$batch` as it would be outside, however it was written. */
+const innerPath = (root: string, request: ApiRequest): string => `${new URL(root).pathname}${withQuery(request)}`;
 
 interface HttpRequest extends Omit<ApiRequest, 'path'> {
   /** Undefined outside the Web API. */
@@ -327,8 +336,8 @@ async function apiReply(
   request: HttpRequest,
   facts: OperationFacts,
   requestId: string,
-  notes: { signedIn(caller: Caller): void; noteOperation: Session['noteOperation'] },
-): Promise<Reply> {
+  notes: { signedIn(caller: Caller): void } & Pick<Session, 'intervene' | 'noteOperation'>,
+): Promise<Reply | undefined> {
   const { env } = emulator;
   const noteFault = (error: unknown) =>
     emulator.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -346,6 +355,7 @@ async function apiReply(
       correlationId:
         request.headers.get('x-ms-correlation-request-id') ?? request.headers.get('x-ms-correlation-id') ?? env.newId(),
       requestId,
+      intervene: notes.intervene,
       noteOperation: notes.noteOperation,
       noteFault,
       runSynchronousSteps: emulator.runSynchronousSteps,

@@ -38,6 +38,8 @@ export interface Environment {
   readonly newId: NewId;
   /** Most rows of one page. */
   readonly pageSizeMax: number;
+  /** Most rows that an aggregation may read. */
+  readonly aggregateMax: number;
   readonly assumptions: Assumptions;
 }
 
