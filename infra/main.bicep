@@ -97,6 +97,10 @@ param callers string = 'keys'
 @allowed(['enabled', 'stopped'])
 param writes string = 'enabled'
 
+@description('Who may read the description of the API: keyed (callers, as for every route) or anonymous (everybody).')
+@allowed(['keyed', 'anonymous'])
+param docs string = 'keyed'
+
 @description('How the storage account keeps copies.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageRedundancy string = 'Standard_LRS'
@@ -237,6 +241,7 @@ module functionApp 'modules/function-app.bicep' = {
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyHttpInstances: alwaysReadyHttpInstances
     writes: writes
+    docs: docs
     callers: callers
     applicationClientId: entraApplicationMode == 'create' ? registration!.outputs.clientId : entraApplicationClientId
     connections: connections

@@ -63,6 +63,9 @@ param alwaysReadyHttpInstances int
 @allowed(['enabled', 'stopped'])
 param writes string
 
+@description('Who may read the description of the API: keyed or anonymous.')
+param docs string
+
 @description('Who may call over HTTP: whoever has a key of the app, or whoever has a role of the registration.')
 @allowed(['keys', 'entra'])
 param callers string
@@ -217,6 +220,7 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
       KEY_VAULT_URI: vaultUri
       BRIDGE_AUTH: callers
       BRIDGE_WRITES: writes
+      BRIDGE_DOCS: docs
     },
     settingsByName
   )

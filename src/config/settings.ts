@@ -34,6 +34,8 @@ export interface Settings {
   readonly managedIdentityClientId: string | undefined;
   readonly callers: CallerSettings;
   readonly writes: 'enabled' | 'stopped';
+  /** Who may read the API's description: callers with a key or role, or everybody. */
+  readonly docs: 'keyed' | 'anonymous';
   readonly storage: StorageSettings | undefined;
   readonly connections: ReadonlyMap<string, ConnectionSettings>;
   readonly webhooks: ReadonlyMap<string, WebhookEndpoint>;
@@ -109,6 +111,7 @@ export function parseSettings(env: Environment): Settings {
     managedIdentityClientId,
     callers,
     writes: oneOf(env, 'BRIDGE_WRITES', ['enabled', 'stopped'] as const, 'enabled', faults),
+    docs: oneOf(env, 'BRIDGE_DOCS', ['keyed', 'anonymous'] as const, 'keyed', faults),
     storage: parseStorage(env, faults),
     connections,
     webhooks,

@@ -85,6 +85,7 @@ describe('settings', () => {
       KEY_VAULT_URI: 'https://kv-bridge-dev.vault.azure.net/',
       BRIDGE_AUTH: 'keys',
       BRIDGE_WRITES: 'enabled',
+      BRIDGE_DOCS: 'keyed',
       ...example(),
     });
     expect(settings.faults).toEqual([]);
