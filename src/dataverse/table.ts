@@ -1,8 +1,38 @@
-/** A column as far as reading and writing its values needs it. Names as in Dataverse's metadata. */
-export interface Column {
+/** A column as far as reading its values needs it. Names as in Dataverse's metadata. */
+export interface ColumnShape {
   readonly logicalName: string;
   /** AttributeType: `String`, `Memo`, `Integer`, `BigInt`, `Decimal`, `Double`, `Money`, `Boolean`, `DateTime`, `Picklist`, … */
   readonly type: string;
+}
+
+/** A table as far as reading its rows needs it. */
+export interface TableShape {
+  readonly logicalName: string;
+  readonly entitySetName: string;
+  readonly primaryId: string;
+  readonly primaryName: string;
+  readonly columns: ReadonlyMap<string, ColumnShape>;
+}
+
+/** Whether a column's values are rows of other tables. */
+export const isLookup = ({ type }: ColumnShape): boolean => LOOKUP_TYPES.has(type);
+
+const LOOKUP_TYPES: ReadonlySet<string> = new Set(['Lookup', 'Customer', 'Owner']);
+
+/** What leads from rows of one table to rows of another. */
+export interface Navigation {
+  /** The name in paths and in `expand`; upper and lower case count. */
+  readonly property: string;
+  /** The logical name of the other table. */
+  readonly table: string;
+  /** Whether it leads to many rows. */
+  readonly collection: boolean;
+  /** The lookup column that it follows, where it follows one of this table. */
+  readonly column?: string;
+}
+
+/** A column as far as writing its values needs it too. */
+export interface Column extends ColumnShape {
   readonly validForCreate: boolean;
   readonly validForUpdate: boolean;
   /** Longest text in UTF-16 units, for `String` and `Memo`. */
@@ -24,11 +54,7 @@ export interface AlternateKey {
 }
 
 /** A table's definition as the write path needs it. */
-export interface Table {
-  readonly logicalName: string;
-  readonly entitySetName: string;
-  readonly primaryId: string;
-  readonly primaryName: string;
+export interface Table extends TableShape {
   readonly columns: ReadonlyMap<string, Column>;
   readonly keys: readonly AlternateKey[];
 }
