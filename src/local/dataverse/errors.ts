@@ -1,4 +1,5 @@
 import { BridgeError } from '../../shared/errors.ts';
+import type { ComparisonOperator } from './odata/ast.ts';
 
 const PAYLOAD_HELP =
   'For more information on this error please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293';
@@ -66,12 +67,48 @@ export const badPayload = (entitySet: string, inner: string, exception = 'Micros
 export const notConvertible = (entitySet: string, literal: string, edmType: string) =>
   badPayload(entitySet, `Cannot convert the literal '${literal}' to the expected type '${edmType}'.`);
 
-export const notPrimitive = (entitySet: string, json: unknown) =>
+export const notPrimitive = (entitySet: string, json: unknown) => unexpectedNode(entitySet, json, 'PrimitiveValue');
+
+type JsonNode = 'StartArray' | 'StartObject' | 'PrimitiveValue';
+
+const nodeOf = (json: unknown): JsonNode => {
+  if (Array.isArray(json)) return 'StartArray';
+  return typeof json === 'object' && json !== null ? 'StartObject' : 'PrimitiveValue';
+};
+
+/** Microsoft.OData's refusal of JSON of another shape. */
+export const unexpectedNode = (entitySet: string, json: unknown, expected: JsonNode) =>
   badPayload(
     entitySet,
-    `An unexpected '${Array.isArray(json) ? 'StartArray' : 'StartObject'}' node was found when reading from the JSON ` +
-      "reader. A 'PrimitiveValue' node was expected.",
+    `An unexpected '${nodeOf(json)}' node was found when reading from the JSON reader. A '${expected}' node was expected.`,
   );
+
+export const wrongType = (entitySet: string, type: string, table: string) =>
+  badPayload(
+    entitySet,
+    `A resource with type '${type.replace(/^#/, '')}' was found, but it is not assignable to the expected type ` +
+      `'Microsoft.Dynamics.CRM.${table}'. The type specified in the resource must be equal to either the expected type ` +
+      'or a derived type.',
+  );
+
+export const propertyWithoutValue = (entitySet: string, name: string, edmType: string) =>
+  badPayload(
+    entitySet,
+    `The property '${name}' which only has property annotations in the payload but no property value is declared to be ` +
+      `of type '${edmType}'. In OData, only declared navigation properties and declared named streams can be ` +
+      'represented as properties without values.',
+  );
+
+export const nestedTooDeeply = (entitySet: string, depth: number) =>
+  badPayload(
+    entitySet,
+    'The depth limit for entries in nested expanded navigation links was reached. The number of nested expanded entries ' +
+      `cannot exceed ${depth}.`,
+  );
+
+/** Reported from the service for PATCH, on rows that exist and on those that it would create. */
+export const deepUpdateRefused = () =>
+  new WireError(400, '0x80060888', 'Deep update of navigation properties is not allowed.');
 
 export const undeclaredNavigation = (entitySet: string, name: string) =>
   badPayload(
@@ -113,6 +150,22 @@ export const invalidArgument = (message = 'Invalid argument.') => new WireError(
 /** Recorded: github.com/rappen/FetchXMLBuilder/issues/437. */
 export const unsupportedOption = (option: string) =>
   new WireError(400, '0x0', `The query parameter ${option} is not supported`);
+
+const OPERATOR_KINDS: Readonly<Record<ComparisonOperator, string>> = {
+  eq: 'Equal',
+  ne: 'NotEqual',
+  gt: 'GreaterThan',
+  ge: 'GreaterThanOrEqual',
+  lt: 'LessThan',
+  le: 'LessThanOrEqual',
+};
+
+/** The types as `Edm.String`. */
+export const incompatibleTypes = (left: string, right: string, operator: ComparisonOperator) =>
+  badQuery(
+    `A binary operator with incompatible types was detected. Found operand types '${left}' and '${right}' for ` +
+      `operator kind '${OPERATOR_KINDS[operator]}'.`,
+  );
 
 export const tooManyConditions = () =>
   new WireError(400, '0x8004430C', 'Number of conditions in query exceeded maximum limit.');

@@ -1,16 +1,20 @@
 import {
   badPayload,
+  deepUpdateRefused,
   lookupWrittenDirectly,
   notEmulated,
   notPrimitive,
+  propertyWithoutValue,
   readOnlyColumn,
   undeclaredNavigation,
+  unexpectedNode,
   unknownPropertyInBody,
+  wrongType,
 } from './errors.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import { rowOfUrl } from './references.ts';
 import { hasTypeColumn, type StoredValue, typeColumn } from './store.ts';
-import { readValue } from './values.ts';
+import { edmType, readValue } from './values.ts';
 import type { Work } from './work.ts';
 
 /** What a request's body writes into a row. */
@@ -19,7 +23,21 @@ export interface RowChange {
   readonly values: Map<string, StoredValue>;
   /** Tables that the body's lookups point to. */
   readonly references: Set<string>;
+  /** Rows to be made before this one, which lookups point to. */
+  readonly parents: { readonly navigation: Navigation; readonly row: JsonObject }[];
+  /** Rows to be made after it, in its collections. */
+  readonly children: { readonly name: string; readonly rows: readonly unknown[] }[];
+  /** Rows that exist, to be put into its collections. */
+  readonly links: { readonly name: string; readonly urls: readonly string[] }[];
 }
+
+export const newChange = (): RowChange => ({
+  values: new Map(),
+  references: new Set(),
+  parents: [],
+  children: [],
+  links: [],
+});
 
 export type Operation = 'create' | 'update';
 
@@ -29,77 +47,128 @@ export const isJsonObject = (json: unknown): json is JsonObject =>
   typeof json === 'object' && json !== null && !Array.isArray(json);
 
 const BIND = '@odata.bind';
+const TYPE = /^#?(?:Microsoft\.Dynamics\.CRM|mscrm)\.(?<name>.*)$/;
 
-/** Reads a row from a body. Throws WireError as the service refuses it. */
-export function readRow(work: Work, table: Table, json: unknown, operation: Operation): RowChange {
-  if (!isJsonObject(json)) {
-    throw badPayload(
-      table.entitySetName,
-      "An unexpected 'StartArray' node was found when reading from the JSON reader. A 'StartObject' node was expected.",
-    );
-  }
-  const change: RowChange = { values: new Map(), references: new Set() };
-  for (const [name, value] of Object.entries(json)) readProperty(work, table, change, name, value, operation);
+/** What all properties of one body share. */
+interface Reading {
+  readonly work: Work;
+  readonly table: Table;
+  readonly json: JsonObject;
+  readonly operation: Operation;
+  /** Whether rows may stand below navigation properties. */
+  readonly nested: boolean;
+  readonly change: RowChange;
+}
+
+/**
+ * Reads a row from a body; one that is `nested` may hold rows below its navigation properties, as POST takes them.
+ * Throws WireError as the service refuses it.
+ */
+export function readRow(
+  work: Work,
+  table: Table,
+  json: unknown,
+  operation: Operation,
+  nested: 'nested' | 'flat' = 'flat',
+): RowChange {
+  if (!isJsonObject(json)) throw unexpectedNode(table.entitySetName, json, 'StartObject');
+  const change = newChange();
+  const reading: Reading = { work, table, json, operation, nested: nested === 'nested', change };
+  for (const [name, value] of Object.entries(json)) readProperty(reading, name, value);
   return change;
+}
+
+/** The type that `@odata.type` names, as a logical name. */
+export const logicalNameIn = (type: string): string => TYPE.exec(type)?.groups?.['name'] ?? type;
+
+/** Throws WireError 400 for anything but an array. */
+export function arrayIn(table: Table, json: unknown): readonly unknown[] {
+  if (!Array.isArray(json)) throw unexpectedNode(table.entitySetName, json, 'StartArray');
+  return json;
 }
 
 const isWritable = (column: Column, operation: Operation): boolean =>
   operation === 'create' ? column.validForCreate : column.validForUpdate;
 
-function readProperty(
-  work: Work,
-  table: Table,
-  change: RowChange,
-  name: string,
-  value: unknown,
-  operation: Operation,
-): void {
+function readProperty(reading: Reading, name: string, value: unknown): void {
+  const { work, table, change, operation } = reading;
   const at = name.indexOf('@');
   if (at >= 0) {
-    readAnnotation(work, table, change, name, at, value, operation);
+    readAnnotation(reading, name, at, value);
     return;
   }
   const column = table.properties.get(name);
-  if (column && column.kind !== 'lookup') {
-    if (!isWritable(column, operation)) {
-      if (work.env.assumptions.readOnlyColumns === 'refused') throw readOnlyColumn(table.logicalName, name);
-      return;
-    }
-    if (column.kind === 'unsupported' && value !== null) throw notEmulated(`Writing the column ${name}`);
-    if (column.kind !== 'unsupported') change.values.set(column.logicalName, readValue(table, column, value));
+  if (column?.kind === 'lookup') throw lookupWrittenDirectly(table.entitySetName);
+  if (!column) {
+    readNested(reading, name, value);
     return;
   }
-  if (column) throw lookupWrittenDirectly(table.entitySetName);
-  const navigation = table.navigations.get(name);
-  if (navigation) {
-    if (value !== null) throw notEmulated(`Deep insert (${name})`);
-    if (isWritable(navigation.column, operation)) setLookup(change, navigation, undefined);
+  if (!isWritable(column, operation)) {
+    if (work.env.assumptions.readOnlyColumns === 'refused') throw readOnlyColumn(table.logicalName, name);
     return;
   }
-  if (table.collections.has(name)) throw notEmulated(`Deep insert (${name})`);
-  throw unknownPropertyInBody(table.logicalName, name);
+  if (column.kind === 'unsupported' && value !== null) throw notEmulated(`Writing the column ${name}`);
+  if (column.kind !== 'unsupported') change.values.set(column.logicalName, readValue(table, column, value));
 }
 
-function readAnnotation(
-  work: Work,
-  table: Table,
-  change: RowChange,
-  name: string,
-  at: number,
-  value: unknown,
-  operation: Operation,
-): void {
-  if (!name.endsWith(BIND)) return;
+function readNested({ table, change, operation, nested }: Reading, name: string, value: unknown): void {
+  const navigation = table.navigations.get(name);
+  if (navigation) {
+    if (value !== null && !nested) throw deepUpdateRefused();
+    if (value !== null && !isJsonObject(value)) throw unexpectedNode(table.entitySetName, value, 'StartObject');
+    if (!isWritable(navigation.column, operation)) return;
+    if (value === null) setLookup(change, navigation, undefined);
+    else change.parents.push({ navigation, row: value });
+    return;
+  }
+  if (!table.collections.has(name)) throw unknownPropertyInBody(table.logicalName, name);
+  if (!nested) throw deepUpdateRefused();
+  change.children.push({ name, rows: arrayIn(table, value) });
+}
+
+function readAnnotation(reading: Reading, name: string, at: number, value: unknown): void {
+  const { work, table, change, operation } = reading;
   const property = name.slice(0, at);
+  if (property === '') {
+    if (name === '@odata.type') requireType(table, value);
+    return;
+  }
+  if (!name.endsWith(BIND)) {
+    requireValue(reading, property);
+    return;
+  }
   const navigation = table.navigations.get(property);
   if (!navigation) {
-    if (table.collections.has(property)) throw notEmulated(`Binding the collection ${property}`);
-    throw undeclaredNavigation(table.entitySetName, property);
+    bindCollection(reading, property, value);
+    return;
   }
   if (!isWritable(navigation.column, operation)) return;
   if (value === null) setLookup(change, navigation, undefined);
   else if (typeof value === 'string') bind(work, table, change, navigation, value);
   else throw notPrimitive(table.entitySetName, value);
+}
+
+function requireType(table: Table, type: unknown): void {
+  if (typeof type !== 'string') throw notPrimitive(table.entitySetName, type);
+  if (logicalNameIn(type) !== table.logicalName) throw wrongType(table.entitySetName, type, table.logicalName);
+}
+
+/** Only navigation properties may have annotations and no value. */
+function requireValue({ table, json }: Reading, property: string): void {
+  if (Object.hasOwn(json, property) || table.navigations.has(property) || table.collections.has(property)) return;
+  const column = table.properties.get(property);
+  if (!column) throw undeclaredNavigation(table.entitySetName, property);
+  throw propertyWithoutValue(table.entitySetName, property, edmType(column));
+}
+
+function bindCollection({ table, change, nested }: Reading, name: string, value: unknown): void {
+  if (!table.collections.has(name)) throw undeclaredNavigation(table.entitySetName, name);
+  if (!nested) throw deepUpdateRefused();
+  const urls = arrayIn(table, value).map((url) => {
+    if (typeof url !== 'string') throw notPrimitive(table.entitySetName, url);
+    return url;
+  });
+  change.links.push({ name, urls });
 }
 
 function bind(work: Work, table: Table, change: RowChange, navigation: Navigation, url: string): void {
@@ -116,9 +185,10 @@ function bind(work: Work, table: Table, change: RowChange, navigation: Navigatio
   setLookup(change, navigation, { table: found.table.logicalName, id: found.id });
 }
 
-function setLookup(
+/** Points a lookup to a row, or to none. */
+export function setLookup(
   change: RowChange,
-  { column, target }: Navigation,
+  { column, target }: Pick<Navigation, 'column' | 'target'>,
   value: { table: string; id: string } | undefined,
 ): void {
   const name = column.logicalName;

@@ -1,13 +1,14 @@
-import { badQuery, methodNotAllowed, notEmulated, roleOfOtherUnit, segmentNotFound } from './errors.ts';
-import type { Association, Table } from './metadata.ts';
+import { methodNotAllowed, notEmulated } from './errors.ts';
+import { changeLinks, intersectOf } from './links.ts';
+import type { Table } from './metadata.ts';
 import type { PathSegment, Predicate } from './odata/ast.ts';
 import { isJsonObject } from './payload.ts';
 import { countReply, type RowQuery, retrieveMultiple } from './query.ts';
 import type { Sql } from './query-sql.ts';
 import { requireRight } from './records.ts';
-import { readStored, rowOfUrl } from './references.ts';
-import { jsonReply, noContent, type Reply } from './reply.ts';
-import { jsonBody, type Operation, type OperationFacts } from './request.ts';
+import { readStored } from './references.ts';
+import { jsonReply, type Reply } from './reply.ts';
+import type { Operation, OperationFacts } from './request.ts';
 import { hasTypeColumn, identifier, typeColumn } from './store.ts';
 import type { RowReference, Work } from './work.ts';
 
@@ -50,8 +51,8 @@ function relatedRows(work: Work, { table, id }: RowReference, name: string): { t
   const other = work.env.catalog.table(association?.otherTable ?? toMany?.table ?? '');
   if (!other) throw notEmulated(`Retrieving through ${name}`);
   if (association) {
-    work.env.store.ensure(intersectOf(work, association));
-    const { intersect, ownColumn, otherColumn } = association;
+    const intersect = intersectOf(work, association).logicalName;
+    const { ownColumn, otherColumn } = association;
     const text =
       `t0.${identifier(other.primaryId)} IN ` +
       `(SELECT ${identifier(otherColumn)} FROM ${identifier(intersect)} WHERE ${identifier(ownColumn)} = ?)`;
@@ -68,12 +69,6 @@ function relatedRows(work: Work, { table, id }: RowReference, name: string): { t
   };
 }
 
-function intersectOf(work: Work, { intersect }: Association): Table {
-  const table = work.env.catalog.table(intersect);
-  if (!table) throw notEmulated(`The table ${intersect}`);
-  return table;
-}
-
 /** `{ value: [{ "@odata.id" }] }` in place of the rows. */
 function asReferences(work: Work, table: Table, reply: Reply): Reply {
   const body: unknown = JSON.parse(String(reply.body));
@@ -82,64 +77,4 @@ function asReferences(work: Work, table: Table, reply: Reply): Reply {
     '@odata.context': `${work.root}$metadata#Collection($ref)`,
     value: rows.map((row) => ({ '@odata.id': `${work.root}${table.entitySetName}(${row[table.primaryId]})` })),
   });
-}
-
-function changeLinks(work: Work, operation: Operation, collection: Collection, facts: OperationFacts): Reply {
-  const { row, name } = collection;
-  const association = row.table.associations.get(name);
-  if (!association) throw notEmulated(`$ref of the collection ${name}`);
-  const other = work.env.catalog.table(association.otherTable);
-  if (!other) throw notEmulated(`$ref of the collection ${name}`);
-  const { method } = operation;
-  if (method !== 'POST' && method !== 'DELETE') throw methodNotAllowed(`${method} on a reference`);
-  facts.message = method === 'POST' ? 'Associate' : 'Disassociate';
-  const target = targetOf(work, operation, collection, other);
-  requireLinkRight(work, association, row, target);
-
-  const { store } = work.env;
-  store.ensure(intersectOf(work, association));
-  const [table, own, others] = [association.intersect, association.ownColumn, association.otherColumn].map(identifier);
-  const pair = [row.id, target.id];
-  if (method === 'DELETE') store.run(`DELETE FROM ${table} WHERE ${own} = ? AND ${others} = ?`, pair);
-  else if (!store.get(`SELECT 1 FROM ${table} WHERE ${own} = ? AND ${others} = ?`, pair)) {
-    const primaryId = identifier(intersectOf(work, association).primaryId);
-    store.run(`INSERT INTO ${table} (${primaryId}, ${own}, ${others}, versionnumber) VALUES (?, ?, ?, ?)`, [
-      work.env.newId(),
-      ...pair,
-      store.nextVersion(),
-    ]);
-  }
-  return noContent();
-}
-
-/** The other row: in the body of a POST; in parentheses or in `$id` of a DELETE. */
-function targetOf(work: Work, operation: Operation, { name, predicate }: Collection, other: Table): RowReference {
-  let target: RowReference;
-  if (operation.method === 'POST') {
-    const body = jsonBody(operation, other.entitySetName);
-    const url = isJsonObject(body) ? body['@odata.id'] : undefined;
-    if (typeof url !== 'string') throw badQuery("The body must hold '@odata.id'.");
-    target = rowOfUrl(work, url);
-  } else if (predicate?.kind === 'positional' && predicate.value.kind === 'guid') {
-    target = rowOfUrl(work, `${other.entitySetName}(${predicate.value.value})`);
-  } else if (operation.options.id !== undefined) target = rowOfUrl(work, operation.options.id);
-  else throw segmentNotFound(name);
-  if (target.table !== other)
-    throw badQuery(`${name} links rows of ${other.logicalName}, not ${target.table.logicalName}.`);
-  return target;
-}
-
-/** UNCONFIRMED which privileges the service asks for besides prvAssignRole. */
-function requireLinkRight(work: Work, { intersect }: Association, one: RowReference, other: RowReference): void {
-  const { guard } = work.env;
-  if (intersect === 'teammembership') {
-    const team = one.table.logicalName === 'team' ? one : other;
-    guard.require(work.caller, team.table, 'Write');
-    return;
-  }
-  if (intersect !== 'systemuserroles' && intersect !== 'teamroles') throw notEmulated(`Linking through ${intersect}`);
-  guard.requireNamed(work.caller, 'prvAssignRole');
-  const [role, principal] = one.table.logicalName === 'role' ? [one, other] : [other, one];
-  const unitOf = ({ table, id }: RowReference) => readStored(work, table, id)?.['businessunitid'];
-  if (unitOf(role) !== unitOf(principal)) throw roleOfOtherUnit();
 }

@@ -1,12 +1,14 @@
 import { routeBound } from './bound-operations.ts';
 import { bulkMessage, isBulkMessage } from './bulk.ts';
+import { insertBelow, insertRow, replaceParties } from './deep-insert.ts';
 import { methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, unknownProperty } from './errors.ts';
+import { tableBehind } from './links.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
 import { isJsonObject, type JsonObject, type RowChange, readRow } from './payload.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
-import { createRow, deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
+import { deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
 import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl, targetOf } from './references.ts';
 import { routeCollectionOfRow } from './related.ts';
 import { appliedPreferences, jsonReply, noContent, type Reply, textReply } from './reply.ts';
@@ -31,6 +33,9 @@ export function routeRows(work: Work, operation: Operation, table: Table, facts:
   const isCollection = table.collections.has(name) && !table.navigations.has(name);
   if (second.qualified || isCollection) {
     const row = { table, id: existingRow(work.env, table, address) };
+    if (isCollection && !predicate && !third && (operation.method === 'POST' || operation.method === 'PUT')) {
+      return writeCollection(work, operation, row, name);
+    }
     if (isCollection) return routeCollectionOfRow(work, operation, { row, name, predicate, tail: third }, facts);
     if (third) throw notEmulated(`The path ${operation.path}`);
     return routeBound(work, operation, { row, name, predicate }, facts);
@@ -64,7 +69,21 @@ function routeCollection(
     return reply;
   }
   if (method !== 'POST') throw methodNotAllowed(`${method} on a collection`);
-  const id = createRow(work, table, readRow(work, table, jsonBody(operation, table.entitySetName), 'create'));
+  return createdReply(work, operation, table, insertRow(work, table, jsonBody(operation, table.entitySetName)));
+}
+
+/** A POST to a row's collection creates a row in it; a PUT replaces the parties of an activity. */
+function writeCollection(work: Work, operation: Operation, row: RowReference, name: string): Reply {
+  const table = tableBehind(work, row.table, name);
+  if (operation.method === 'POST') {
+    const id = insertBelow(work, row, name, jsonBody(operation, table.entitySetName));
+    return createdReply(work, operation, table, id);
+  }
+  replaceParties(work, row, name, jsonObjectBody(operation, table.entitySetName));
+  return noContent();
+}
+
+function createdReply(work: Work, operation: Operation, table: Table, id: string): Reply {
   rememberContentId(work, operation, table, id);
   if (operation.preferences.representation) return representation(work, operation, table, id, 201);
   const url = rowUrl(work, table, { kind: 'id', id });

@@ -51,7 +51,7 @@ const EDM_TYPES: Readonly<Partial<Record<Column['kind'], string>>> = {
 };
 
 /** The column's type as the service's errors and contexts name it. */
-const edmType = (column: Column): string => EDM_TYPES[column.kind] ?? 'Edm.Untyped';
+export const edmType = (column: Column): string => EDM_TYPES[column.kind] ?? 'Edm.Untyped';
 
 /** Reads a value of a request's body for a column. Throws WireError as the service refuses it. */
 export function readValue(table: Table, column: Column, json: unknown): StoredValue {

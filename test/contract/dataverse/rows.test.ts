@@ -173,13 +173,6 @@ describe('a refused body', () => {
       /not valid for resource/,
     ],
     ['a status that does not fit the state', { statuscode: 2 }, 400, '0x80048408', /not a valid status code/],
-    [
-      'a deep insert',
-      { primarycontactid: { lastname: 'x' } },
-      501,
-      '0x80040219',
-      'Deep insert (primarycontactid) is not emulated',
-    ],
   ];
   test.each(cases)('%s', async (_, body, status, code, message) => {
     const { call } = await openEnvironment();
