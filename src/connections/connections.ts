@@ -3,6 +3,7 @@ import type { ConnectionSettings, CredentialSettings } from '../config/connectio
 import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { createDataverseClient, type DataverseClient, type TokenSource } from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
+import { createPace, type Pace } from '../dataverse/pace.ts';
 import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf, unreachable } from '../shared/errors.ts';
@@ -23,6 +24,8 @@ export interface Connection {
   readonly vault: Vault | undefined;
   readonly credential: Credential;
   readonly token: TokenSource;
+  /** Of all requests as this application user. */
+  readonly pace: Pace;
   readonly client: DataverseClient;
   readonly metadata: Metadata;
   /** The path part of the Web API's address, `/api/data/v9.2/`. */
@@ -99,7 +102,16 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
   );
   const { origin, pathname: apiPath } = new URL(settings.apiUrl);
   const { transport, close } = poolTransport(origin, settings.maxConcurrency);
-  const client = createDataverseClient({ apiUrl: settings.apiUrl, tokens: token, transport, clock, random, newId });
+  const pace = createPace({ clock, maxConcurrency: settings.maxConcurrency });
+  const client = createDataverseClient({
+    apiUrl: settings.apiUrl,
+    tokens: token,
+    transport,
+    clock,
+    pace,
+    random,
+    newId,
+  });
   const metadata = createMetadata({ client, apiPath, allowedTables: settings.allowedTables, clock, newId });
   const assertWritable = (): void => {
     if (options.settings.writes === 'enabled') return;
@@ -107,7 +119,7 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
       hint: 'Set BRIDGE_WRITES to enabled to allow them again.',
     });
   };
-  return { connection: { settings, vault, credential, token, client, metadata, apiPath, assertWritable }, close };
+  return { connection: { settings, vault, credential, token, pace, client, metadata, apiPath, assertWritable }, close };
 }
 
 function createCredential(

@@ -2,6 +2,8 @@ import type { Clock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
 import { DataverseError, errorFromAnswer } from './errors.ts';
+import { limitOf } from './limits.ts';
+import type { Pace, Turn } from './pace.ts';
 import { parseRetryAfter, retryDelay } from './retry.ts';
 import type { Transport, TransportResponse } from './transport.ts';
 import { challengedClaims } from './wire/claims-challenge.ts';
@@ -30,6 +32,13 @@ export interface DataverseRequest {
   readonly repeatable?: boolean;
   /** Aborts waits and the request itself. */
   readonly signal?: AbortSignal | undefined;
+  /** Aborts waits before a try; a try that is under way is taken to its end. */
+  readonly waitSignal?: AbortSignal | undefined;
+  /**
+   * Whether this is one of many requests of a bulk write: then it takes its place among the concurrent calls, and what
+   * fails, but for service protection limits and an expired token, is left to the caller, who knows the rows.
+   */
+  readonly bulk?: boolean | undefined;
   /** Milliseconds since 1970 after which neither a wait nor an answer may end; a longer wait gives up at once. */
   readonly deadline?: number | undefined;
   /** Counts what this request cost. */
@@ -67,6 +76,8 @@ export interface ClientOptions {
   readonly tokens: TokenSource;
   readonly transport: Transport;
   readonly clock: Clock;
+  /** The pace of the application user, shared by all that send on its behalf. */
+  readonly pace: Pace;
   readonly random: () => number;
   readonly newId: NewId;
   readonly log?: (message: string, facts: Readonly<Record<string, unknown>>) => void;
@@ -111,46 +122,91 @@ function logging({ log, clock }: ClientOptions): Policy {
   };
 }
 
-/** Repeats what is safe to repeat. A 429 makes every request of this application user wait, not only its own. */
-function limitsAndRetry({ clock, random }: ClientOptions): Policy {
-  let blockedUntil = 0;
-
-  const wait = async (ms: number, request: DataverseRequest, error: DataverseError | undefined): Promise<void> => {
-    if (request.deadline !== undefined && clock.now() + ms > request.deadline) {
-      throw (
-        error ??
-        new DataverseError('limitExceeded', 'Service protection limits hold longer than there is time.', {
-          retryAfterMs: ms,
-        })
-      );
-    }
-    await clock.sleep(ms, request.signal);
-  };
-
+/**
+ * Sends in its turn and repeats what is safe to repeat. A 429 holds every request of this application user, not only
+ * its own: the pace knows for how long.
+ */
+function limitsAndRetry({ clock, random, pace }: ClientOptions): Policy {
+  const countHeld = heldTime(clock);
   return (next) => async (request) => {
-    for (let attempt = 1; ; attempt += 1) {
-      const held = blockedUntil - clock.now();
-      if (held > 0) {
-        if (request.meter) request.meter.throttled.waitedMs += held;
-        await wait(held, request, undefined);
-      }
+    let refused: DataverseError | undefined;
+    for (let attempt = 1; ; ) {
+      const turn = await enter(pace, request, (ms) => countHeld(request.meter, ms), refused);
       if (request.meter) request.meter.calls += 1;
-      const tried = await attemptOnce(next, request, clock.now);
-      if (!(tried instanceof DataverseError)) return tried;
-      const { facts } = tried;
-      const throttled = facts.status === 429;
-      const repeatable = request.method === 'GET' || request.repeatable === true;
-      const delay = retryDelay({ attempt, repeatable, ...facts }, random());
-      if (throttled && request.meter) request.meter.throttled.count += 1;
-      if (delay === undefined) throw tried;
-      if (throttled) {
-        blockedUntil = Math.max(blockedUntil, clock.now() + delay);
-        if (request.meter) request.meter.throttled.waitedMs += delay;
+      const startedAt = clock.now();
+      const tried = await attemptInTurn(next, request, clock, turn);
+      if (!(tried instanceof DataverseError)) {
+        turn.leave({ ms: clock.now() - startedAt, status: tried.status, dopHint: numberOf(tried, 'x-ms-dop-hint') });
+        return tried;
       }
-      await wait(delay, request, tried);
+      const { facts } = tried;
+      const limit = limitOf(facts.serviceCode, tried.message);
+      turn.leave({ ...facts, ms: clock.now() - startedAt, status: facts.status, limit });
+      if (facts.status === 429) {
+        if (request.meter) request.meter.throttled.count += 1;
+        refused = tried;
+        continue;
+      }
+      const repeatable = request.method === 'GET' || request.repeatable === true;
+      const delay = request.bulk ? undefined : retryDelay({ attempt, repeatable, ...facts }, random());
+      if (delay === undefined) throw tried;
+      if (request.deadline !== undefined && clock.now() + delay > request.deadline) throw tried;
+      await clock.sleep(delay, eitherSignal(request));
+      attempt += 1;
     }
   };
 }
+
+/** Takes a turn; where limits leave none in time, the refusal that told of them stands. */
+async function enter(
+  pace: Pace,
+  request: DataverseRequest,
+  onHeld: (ms: number) => void,
+  refused: DataverseError | undefined,
+): Promise<Turn> {
+  const { deadline, bulk } = request;
+  try {
+    return await pace.enter({ signal: eitherSignal(request), deadline, bulk, onHeld });
+  } catch (error) {
+    throw refused && error instanceof DataverseError ? refused : error;
+  }
+}
+
+function eitherSignal({ signal, waitSignal }: DataverseRequest): AbortSignal | undefined {
+  return signal && waitSignal ? AbortSignal.any([signal, waitSignal]) : (signal ?? waitSignal);
+}
+
+/** Adds the time that limits take to a meter: once, however many of its requests are held by them. */
+function heldTime(clock: Clock): (meter: CallMeter | undefined, ms: number) => void {
+  const heldUntil = new WeakMap<CallMeter, number>();
+  return (meter, ms) => {
+    if (!meter) return;
+    const now = clock.now();
+    const from = Math.max(now, heldUntil.get(meter) ?? now);
+    meter.throttled.waitedMs += Math.max(0, now + ms - from);
+    heldUntil.set(meter, Math.max(from, now + ms));
+  };
+}
+
+async function attemptInTurn(
+  next: Send,
+  request: DataverseRequest,
+  clock: Clock,
+  turn: Turn,
+): Promise<TransportResponse | DataverseError> {
+  const startedAt = clock.now();
+  try {
+    return await attemptOnce(next, request, clock.now);
+  } catch (error) {
+    turn.leave({ ms: clock.now() - startedAt, status: undefined });
+    throw error;
+  }
+}
+
+const numberOf = (response: TransportResponse, name: string): number | undefined => {
+  const value = headerOf(response, name);
+  return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
+};
 
 async function attemptOnce(
   next: Send,
@@ -241,14 +297,15 @@ function headerOf(response: TransportResponse, name: string): string | undefined
 }
 
 function toResponse(response: TransportResponse): DataverseResponse {
-  const text = response.body.toString('utf8');
   return {
     status: response.status,
     header: (name) => headerOf(response, name),
-    text,
+    get text() {
+      return response.body.toString('utf8');
+    },
     json() {
       try {
-        return JSON.parse(text);
+        return JSON.parse(this.text);
       } catch (cause) {
         throw new DataverseError(
           'notDataverse',

@@ -10,8 +10,7 @@ export interface Failure {
   readonly repeatable: boolean;
 }
 
-const TRIES_WHEN_THROTTLED = 12;
-const TRIES_OTHERWISE = 4;
+const TRIES = 4;
 const LONGEST_BACKOFF_MS = 30_000;
 
 /**
@@ -22,17 +21,21 @@ const ROLLED_BACK = new Set(['0x80044150', '0x80044151', '0x80040255', '0x800443
 
 /**
  * How many milliseconds to wait before sending again, or undefined to give up. Pure: `random` is a number in [0, 1).
- * A throttled request was not carried out and is always repeated; one whose outcome is unknown only if repeatable.
+ * A request whose outcome is unknown is repeated only if that is harmless. Service protection limits (429) are no
+ * matter of tries: the pace holds everybody for as long as they say.
  */
 export function retryDelay(failure: Failure, random: number): number | undefined {
   const { status, attempt } = failure;
-  const backoff = Math.min(LONGEST_BACKOFF_MS, 500 * 2 ** attempt) * (0.5 + random / 2);
-  if (status === 429) return attempt < TRIES_WHEN_THROTTLED ? (failure.retryAfterMs ?? backoff) : undefined;
-  if (attempt >= TRIES_OTHERWISE) return undefined;
-  if (ROLLED_BACK.has(failure.serviceCode?.toLowerCase() ?? '')) return failure.retryAfterMs ?? backoff;
+  if (attempt >= TRIES) return undefined;
+  const delay = failure.retryAfterMs ?? backoff(attempt, random);
+  if (ROLLED_BACK.has(failure.serviceCode?.toLowerCase() ?? '')) return delay;
   const noVerdict = status === undefined || status === 502 || status === 503 || status === 504;
-  return noVerdict && failure.repeatable ? (failure.retryAfterMs ?? backoff) : undefined;
+  return noVerdict && failure.repeatable ? delay : undefined;
 }
+
+/** Milliseconds to wait after so many tries, at most half a minute. `random` is a number in [0, 1). */
+export const backoff = (attempt: number, random: number): number =>
+  Math.min(LONGEST_BACKOFF_MS, 500 * 2 ** attempt) * (0.5 + random / 2);
 
 /** Milliseconds of a `Retry-After` header: seconds, or an HTTP date. */
 export function parseRetryAfter(text: string | undefined, now: number): number | undefined {

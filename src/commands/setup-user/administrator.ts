@@ -2,6 +2,7 @@ import { AzureCliCredential, ManagedIdentityCredential, type TokenCredential } f
 import { connectionSettings, type Environment, parseSettings } from '../../config/settings.ts';
 import { createConnections } from '../../connections/connections.ts';
 import { createDataverseClient, type DataverseClient } from '../../dataverse/client.ts';
+import { createPace } from '../../dataverse/pace.ts';
 import { poolTransport } from '../../dataverse/transport.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { newGuid } from '../../shared/ids.ts';
@@ -80,6 +81,7 @@ function directClient(
     tokens,
     transport,
     clock: systemClock,
+    pace: createPace({ clock: systemClock, maxConcurrency: 1 }),
     random: Math.random,
     newId: newGuid,
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createDataverseClient, newMeter, type TokenOptions, type TokenSource } from '../../../src/dataverse/client.ts';
+import { createPace } from '../../../src/dataverse/pace.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../../src/dataverse/transport.ts';
 import { fakeClock } from '../../support/clock.ts';
 
@@ -30,6 +31,7 @@ function clientWith(tokens: TokenSource | undefined, ...answers: Answer[]) {
       }),
     transport,
     clock,
+    pace: createPace({ clock, maxConcurrency: 4 }),
     random: () => 0,
     newId: () => 'correlation',
   });

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { parseRetryAfter, retryDelay } from '../../../src/dataverse/retry.ts';
+import { backoff, parseRetryAfter, retryDelay } from '../../../src/dataverse/retry.ts';
 
 describe('the wait before another try', () => {
   test.each([
-    ['what the service asks for, on 429', { attempt: 1, status: 429, retryAfterMs: 8000, repeatable: false }, 8000],
-    ['a growing backoff where 429 names no time', { attempt: 3, status: 429, repeatable: false }, 2000],
     ['a backoff when a repeatable request met 503', { attempt: 1, status: 503, repeatable: true }, 500],
     ['what a 503 asks for', { attempt: 1, status: 503, retryAfterMs: 3000, repeatable: true }, 3000],
     ['a backoff when a repeatable request got no answer', { attempt: 2, repeatable: true }, 1000],
@@ -13,7 +11,6 @@ describe('the wait before another try', () => {
       { attempt: 1, status: 500, serviceCode: '0x80044150', repeatable: false },
       500,
     ],
-    ['half a minute at most', { attempt: 11, status: 429, repeatable: false }, 15_000],
   ])('is %s', (_, failure, expected) => {
     expect(retryDelay(failure, 0)).toBe(expected);
   });
@@ -24,7 +21,7 @@ describe('the wait before another try', () => {
     ['a refused request', { attempt: 1, status: 400, serviceCode: '0x80044331', repeatable: true }],
     ['an unforeseen failure of the service', { attempt: 1, status: 500, repeatable: true }],
     ['a fourth failure', { attempt: 4, status: 503, repeatable: true }],
-    ['a twelfth throttling', { attempt: 12, status: 429, retryAfterMs: 1000, repeatable: true }],
+    ['a service protection limit, which is the pace’s', { attempt: 1, status: 429, retryAfterMs: 1, repeatable: true }],
   ])('is none after %s', (_, failure) => {
     expect(retryDelay(failure, 0)).toBeUndefined();
   });
@@ -36,4 +33,9 @@ test('Retry-After is read as seconds or as a date', () => {
   expect(parseRetryAfter('Sat, 21 Nov 2026 10:00:09 GMT', now)).toBe(9000);
   expect(parseRetryAfter('soon', now)).toBeUndefined();
   expect(parseRetryAfter(undefined, now)).toBeUndefined();
+});
+
+test('a backoff doubles up to half a minute, and half of it is chance', () => {
+  expect([1, 2, 3].map((attempt) => backoff(attempt, 0))).toEqual([500, 1000, 2000]);
+  expect([backoff(1, 1), backoff(20, 0), backoff(20, 1)]).toEqual([1000, 15_000, 30_000]);
 });

@@ -1,0 +1,226 @@
+import type { Clock } from '../shared/clock.ts';
+import { DataverseError } from './errors.ts';
+import type { ServiceLimit } from './limits.ts';
+import { createUsageWindow } from './usage-window.ts';
+
+/**
+ * The pace of one application user. Whoever sends a request on that user's behalf first takes a turn, and says at its
+ * end how it went; what one request learns holds for all of them.
+ */
+export interface Pace {
+  /**
+   * Resolves when a request may be sent. Throws DataverseError `limitExceeded` when limits hold beyond the deadline,
+   * and the signal's reason when aborted.
+   */
+  enter(options?: EnterOptions): Promise<Turn>;
+  /** Calls that may run at the same time at this moment. */
+  readonly concurrency: number;
+}
+
+export interface EnterOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds since 1970 after which a turn is of no use. */
+  readonly deadline?: number | undefined;
+  /**
+   * Whether the request is one of many of its kind and takes its place among the concurrent calls. One that is not (a
+   * person waits for it, it is short) waits for nothing but the service's own limits.
+   */
+  readonly bulk?: boolean | undefined;
+  /** Told how long limits of the service, in milliseconds, hold this request back. */
+  readonly onHeld?: ((ms: number) => void) | undefined;
+}
+
+export interface Turn {
+  /** To be called once, when the answer is there or will not come. */
+  leave(result: TurnResult): void;
+}
+
+export interface TurnResult {
+  readonly ms: number;
+  /** Undefined when there was no answer. */
+  readonly status: number | undefined;
+  readonly retryAfterMs?: number | undefined;
+  /** `x-ms-dop-hint`: the concurrency that the service recommends for this user. */
+  readonly dopHint?: number | undefined;
+  readonly serviceCode?: string | undefined;
+  /** The limit that a 429 names. */
+  readonly limit?: ServiceLimit | undefined;
+}
+
+export interface PaceOptions {
+  readonly clock: Clock;
+  /** Most concurrent calls of the connection's settings. */
+  readonly maxConcurrency: number;
+  /** Concurrent calls left to others of the same application user, of those that the service recommends. */
+  readonly freeConcurrency?: number;
+  /** Part of the user's limits per window that may be used here, above 0 and up to 1. */
+  readonly windowShare?: number;
+}
+
+/** A program starts low and learns what it may do (Dataverse, "Service protection API limits", "Let the server tell you"). */
+const STARTING_CONCURRENCY = 2;
+/** More concurrent requests than this are refused, whatever is hinted (documented default, per user and web server). */
+const MOST_CONCURRENT = 52;
+/** The wait after a 429 without Retry-After, doubled with each further one. */
+const FIRST_BACKOFF_MS = 1_000;
+const LONGEST_BACKOFF_MS = 60_000;
+
+/** The documented default of the limits per user and web server; environments differ, and a 429 says by how much. */
+const DOCUMENTED_LIMITS: readonly ServiceLimit[] = [
+  { facet: 'requests', amount: 6_000, windowMs: 300_000 },
+  { facet: 'executionTime', amount: 1_200_000, windowMs: 300_000 },
+];
+
+interface Waiting {
+  readonly options: EnterOptions;
+  admit(): void;
+  refuse(error: unknown): void;
+}
+
+/**
+ * The pace of this process alone: additive increase, multiplicative decrease. Each success adds one concurrent call up
+ * to the ceiling until the first 429; from then on one round of successes adds one. A 429 halves, and holds everybody
+ * for as long as `Retry-After` says. A window that was used up once is not used up again.
+ */
+export function createPace(options: PaceOptions): Pace {
+  const { clock, maxConcurrency, freeConcurrency = 0, windowShare = 1 } = options;
+  const usage = createUsageWindow({ share: windowShare, limits: DOCUMENTED_LIMITS });
+  const waiting: Waiting[] = [];
+  let hint: number | undefined;
+  let concurrency = Math.min(STARTING_CONCURRENCY, ceiling());
+  let active = 0;
+  let blockedUntil = 0;
+  let refusals = 0;
+  let refusedInRow = 0;
+  let successes = 0;
+  let alarm: { readonly at: number; readonly off: AbortController } | undefined;
+
+  function ceiling(): number {
+    return Math.max(1, Math.min(hint ?? maxConcurrency, maxConcurrency, MOST_CONCURRENT) - freeConcurrency);
+  }
+
+  const opensAt = (now: number): number => Math.max(blockedUntil, usage.opensAt(now, active));
+
+  const start = (): Turn => {
+    const refusalsBefore = refusals;
+    active += 1;
+    let left = false;
+    return {
+      leave(result) {
+        if (left) return;
+        left = true;
+        active -= 1;
+        learn(result, refusalsBefore);
+        drain();
+      },
+    };
+  };
+
+  const learn = (result: TurnResult, refusalsBefore: number): void => {
+    const now = clock.now();
+    if (result.dopHint !== undefined && result.dopHint >= 1) hint = Math.floor(result.dopHint);
+    if (result.status === 429) throttled(result, refusalsBefore, now);
+    else {
+      usage.add(now, result.ms);
+      if (result.status !== undefined && result.status < 500) succeeded();
+    }
+    concurrency = Math.min(concurrency, ceiling());
+  };
+
+  const succeeded = (): void => {
+    refusedInRow = 0;
+    successes += 1;
+    const round = refusals === 0 ? 1 : concurrency;
+    if (successes < round) return;
+    successes = 0;
+    concurrency = Math.min(concurrency + 1, ceiling());
+  };
+
+  const throttled = (result: TurnResult, refusalsBefore: number, now: number): void => {
+    // Calls that were under way together are refused together; that is one refusal.
+    if (refusalsBefore === refusals) {
+      concurrency = Math.max(1, Math.floor(concurrency / 2));
+      refusals += 1;
+      refusedInRow += 1;
+      successes = 0;
+      if (result.limit) usage.learn(now, result.limit);
+    }
+    const backoff = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (refusedInRow - 1));
+    blockedUntil = Math.max(blockedUntil, now + (result.retryAfterMs ?? backoff));
+  };
+
+  /** Lets in whom there is room for, and looks again when the limits open. */
+  const drain = (): void => {
+    const now = clock.now();
+    for (let at = 0; at < waiting.length; ) {
+      const each = waiting[at];
+      if (!each) return;
+      const { deadline, bulk, signal } = each.options;
+      const open = opensAt(now);
+      if (signal?.aborted) each.refuse(signal.reason);
+      else if (deadline !== undefined && Math.max(open, now) > deadline) each.refuse(tooLate(open - now));
+      else if (open <= now && (!bulk || active < concurrency)) each.admit();
+      else {
+        if (open > now) wakeAt(open);
+        at += 1;
+        continue;
+      }
+      waiting.splice(at, 1);
+    }
+    if (waiting.length === 0) alarm?.off.abort();
+  };
+
+  const wakeAt = (time: number): void => {
+    if (alarm && !alarm.off.signal.aborted && alarm.at <= time) return;
+    alarm?.off.abort();
+    const set = { at: time, off: new AbortController() };
+    alarm = set;
+    clock.sleep(time - clock.now(), set.off.signal).then(
+      () => {
+        if (alarm === set) alarm = undefined;
+        drain();
+      },
+      // Switched off: nobody waits any more, or an earlier alarm is set.
+      () => undefined,
+    );
+  };
+
+  return {
+    get concurrency() {
+      return concurrency;
+    },
+    async enter(entering = {}) {
+      const { signal, deadline, bulk, onHeld } = entering;
+      signal?.throwIfAborted();
+      const now = clock.now();
+      const held = opensAt(now) - now;
+      if (deadline !== undefined && held > 0 && now + held > deadline) throw tooLate(held);
+      if (held > 0) onHeld?.(held);
+      else if (!bulk || (active < concurrency && !waiting.some(({ options: each }) => each.bulk))) return start();
+      return new Promise<Turn>((resolve, reject) => {
+        const end = (): void => signal?.removeEventListener('abort', drain);
+        signal?.addEventListener('abort', drain, { once: true });
+        waiting.push({
+          options: entering,
+          admit() {
+            end();
+            resolve(start());
+          },
+          refuse(error) {
+            end();
+            reject(error);
+          },
+        });
+        drain();
+      });
+    },
+  };
+}
+
+const tooLate = (heldMs: number): DataverseError =>
+  new DataverseError(
+    'limitExceeded',
+    'Service protection limits hold longer than there is time.',
+    { retryAfterMs: Math.max(0, heldMs) },
+    { hint: 'Send again after the time in Retry-After, or a smaller part at a time.' },
+  );
