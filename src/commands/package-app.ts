@@ -11,7 +11,10 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 export const PACKAGE_FOLDER = join(root, 'dist');
 
 /** DuckDB's native part for where the app runs: Flex Consumption is Linux on x64 with glibc. */
-const NATIVE = '@duckdb/node-bindings-linux-x64';
+const AZURE_NATIVE = '@duckdb/node-bindings-linux-x64';
+
+/** The one for the machine that this runs on. */
+export const OWN_NATIVE = `@duckdb/node-bindings-${process.platform}-${process.arch}`;
 
 // In this order: source maps have to be on before the bundle is compiled.
 const MAIN = "process.setSourceMapsEnabled(true);\nawait import('./bundle.mjs');\n";
@@ -23,7 +26,7 @@ const REQUIRE = "import{createRequire as __cr}from'node:module';const require=__
  * Makes the deployable folder: one bundle, with what not every trigger needs in chunks of its own, host.json, and
  * DuckDB's native part. The same sources give the same bytes, on whatever machine.
  */
-export async function packageApp(folder = PACKAGE_FOLDER): Promise<void> {
+export async function packageApp(folder = PACKAGE_FOLDER, native = AZURE_NATIVE): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await build({
@@ -50,7 +53,7 @@ export async function packageApp(folder = PACKAGE_FOLDER): Promise<void> {
   writeFileSync(join(folder, 'main.mjs'), MAIN);
   cpSync(join(root, 'host.json'), join(folder, 'host.json'));
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
-  addNative(join(folder, 'node_modules', NATIVE));
+  addNative(native, join(folder, 'node_modules', native));
 }
 
 function readManifest(file: string): Record<string, unknown> {
@@ -63,8 +66,8 @@ function manifest(): Record<string, unknown> {
 }
 
 /** Copies the native part from the project, or from the registry where the project is on another platform. */
-function addNative(target: string): void {
-  const installed = join(root, 'node_modules', NATIVE);
+function addNative(native: string, target: string): void {
+  const installed = join(root, 'node_modules', native);
   if (existsSync(installed)) {
     cpSync(installed, target, { recursive: true });
     return;
@@ -73,7 +76,7 @@ function addNative(target: string): void {
   const folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-native-'));
   try {
     const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-    const packed = execFileSync(npm, ['pack', `${NATIVE}@${version}`, '--silent', '--pack-destination', folder], {
+    const packed = execFileSync(npm, ['pack', `${native}@${version}`, '--silent', '--pack-destination', folder], {
       encoding: 'utf8',
     });
     execFileSync('tar', ['-xzf', join(folder, packed.trim().split('\n').at(-1) ?? ''), '-C', folder]);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BridgeError } from '../shared/errors.ts';
 
@@ -15,21 +16,23 @@ export interface AppProcess {
   readonly ended: Promise<number | null>;
 }
 
+const HOST = fileURLToPath(new URL('./host/main.ts', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 
 /**
- * Starts the function app in a process of its own, as the Functions host would: settings in its environment, its log
- * in a file. The process goes when this one does, killed or not. Throws AppProcessError.
+ * Starts the function app of a packaged folder in a process of its own, as the Functions host would: settings in its
+ * environment, its log in a file. The process goes when this one does, killed or not. Throws AppProcessError.
  */
 export async function startAppProcess(options: {
+  /** What `packageApp` has made. */
+  appFolder: string;
   env: Readonly<Record<string, string>>;
   logFile: string;
 }): Promise<AppProcess> {
-  const root = fileURLToPath(new URL('../../', import.meta.url));
   const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 });
-  const child = spawn(process.execPath, ['src/local/host/main.ts', 'src/index.ts'], {
-    cwd: root,
+  const child = spawn(process.execPath, [HOST, join(options.appFolder, 'main.mjs')], {
+    cwd: options.appFolder,
     env: { ...process.env, ...options.env },
     // Ctrl-C must reach this process only, which then drains the other.
     detached: true,

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { OWN_NATIVE, packageApp } from '../commands/package-app.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
 import { startAppProcess } from './app-process.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
@@ -50,9 +51,15 @@ function stopSignal(exitCode: number): Promise<number> {
 }
 
 async function serve(options: Options, started: { close(): Promise<void> }[]): Promise<number> {
+  const appFolder = join(options.folder, 'app');
+  const packaged = packageApp(appFolder, OWN_NATIVE);
+  // Awaited below; until then nobody hears of its failure.
+  packaged.catch(() => {});
   const cloud = await startCloud(options.folder);
   started.push(cloud);
+  await packaged;
   const appProcess = await startAppProcess({
+    appFolder,
     env: { ...cloud.appEnvironment, ...keysOf(cloud), BRIDGE_LOCAL_PORT: String(options.port) },
     logFile: join(options.folder, 'app.log'),
   });
