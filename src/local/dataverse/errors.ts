@@ -44,6 +44,10 @@ export const rowNotFound = (table: string, id: string) =>
 export const keyNotFound = (table: string) =>
   new WireError(404, '0x80060891', `A record with the specified key values does not exist in ${table} entity`);
 
+/** UNCONFIRMED: status and text; this is what ASP.NET says to most of these characters. */
+export const unusableCharacter = (character: string) =>
+  new WireError(400, '', `A potentially dangerous Request.Path value was detected from the client (${character}).`);
+
 export const keyNotDefined = (table: string) =>
   new WireError(
     400,
@@ -175,6 +179,14 @@ export const tooManyLinks = () =>
 
 export const aggregateLimitExceeded = () =>
   new WireError(400, '0x8004E023', 'The maximum record limit is exceeded. Reduce the number of records.');
+
+export const orderByAggregate = () => badQuery('The query node SingleValueOpenPropertyAccess is not supported');
+
+export const notACollection = () =>
+  badQuery(
+    'The query specified in the URI is not valid. The requested resource is not a collection. Query options $filter, ' +
+      '$orderby, $count, $skip, and $top can be applied only on collections.',
+  );
 
 export const expandOptionsRefused = () =>
   new WireError(

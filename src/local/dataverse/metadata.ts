@@ -96,6 +96,8 @@ export interface Table {
   readonly collectionTargets: ReadonlyMap<string, { readonly table: string; readonly column: string }>;
   /** Of the many-to-many ones. */
   readonly associations: ReadonlyMap<string, Association>;
+  /** The lookup to the same table that is marked as its hierarchy. */
+  readonly hierarchyColumn: string | undefined;
   /** What this table's lookups do when the row that they point to is deleted. */
   readonly lookupRelationships: readonly { column: string; target: string; onDelete: string }[];
   /** The whole definition in the Web API's form. */
@@ -223,6 +225,9 @@ export function parseTable(json: unknown): Table {
       ]),
     ),
     associations: associationsOf(raw),
+    hierarchyColumn: raw.OneToManyRelationships.find(
+      (one) => one.IsHierarchical === true && one.ReferencingEntity === raw.LogicalName,
+    )?.ReferencingAttribute,
     lookupRelationships: raw.ManyToOneRelationships.map((one) => ({
       column: one.ReferencingAttribute,
       target: one.ReferencedEntity,

@@ -7,52 +7,68 @@ export interface PageEnd {
   readonly values: readonly StoredValue[];
 }
 
-/** A sort column as the cookie names it. */
+/** Something that rows are sorted by, as the cookie names it. */
 export interface CookieColumn {
   readonly name: string;
+  readonly kind: 'number' | 'text' | 'guid';
+}
+
+/** The same with its values in the first and the last row of a page. */
+export interface CookieBounds extends CookieColumn {
   readonly first: StoredValue;
   readonly last: StoredValue;
 }
 
-/** Writes the `$skiptoken` that asks for the page after `page`, percent-encoded for a URL, in the service's form. */
-export function writeSkipToken(page: number, columns: readonly CookieColumn[]): string {
-  const members = columns.map(({ name, first, last }) => `<${name}${bound('last', last)}${bound('first', first)} />`);
-  const inner = `<cookie page="${page}">${members.join('')}</cookie>`;
+/**
+ * Writes the `$skiptoken` that asks for the page after `page`, percent-encoded for a URL, in the service's form. Tokens of
+ * queries with a nested `$expand` also tell how many rows the page had.
+ */
+export function writeSkipToken(page: number, columns: readonly CookieBounds[], countOfRecords?: number): string {
+  const members = columns.map(
+    ({ name, kind, first, last }) => `<${name}${bound('last', kind, last)}${bound('first', kind, first)} />`,
+  );
+  const count = countOfRecords === undefined ? '' : ` countOfRecords="${countOfRecords}"`;
+  const inner = `<cookie page="${page}"${count}>${members.join('')}</cookie>`;
   const token = `<cookie pagenumber="${page + 1}" pagingcookie="${percentEncoded(inner)}" istracking="False" />`;
   return token.replace(/[^A-Za-z0-9=/_.~-]/g, (character) => encodeURIComponent(character));
 }
 
-/** Reads a decoded `$skiptoken`. Throws WireError 400 for anything that {@link writeSkipToken} did not write. */
-export function readSkipToken(token: string, sortColumns: readonly { numeric: boolean }[]): PageEnd {
+/** Reads a decoded `$skiptoken`. Throws WireError 400 for anything that {@link writeSkipToken} did not write for the order. */
+export function readSkipToken(token: string, columns: readonly CookieColumn[]): PageEnd {
   const outer = /^<cookie pagenumber="(\d{1,9})" pagingcookie="([^"]*)" istracking="False" \/>$/.exec(token);
   const inner = decoded(outer?.[2]);
-  const found = /^<cookie page="(\d{1,9})">(.*)<\/cookie>$/s.exec(inner ?? '');
-  const values = [
-    ...(found?.[2] ?? '').matchAll(/<[\w./]+ last(?:null="1"|="([^"]*)") first(?:null="1"|="[^"]*") \/>/g),
-  ];
-  if (!found || values.length !== sortColumns.length) throw invalidArgument('Malformed XML in the Paging Cookie');
-  return {
-    page: Number(found[1]),
-    values: values.map((value, index) => cookieValue(value[1], sortColumns[index]?.numeric === true)),
-  };
+  const found = /^<cookie page="(\d{1,9})"(?: countOfRecords="\d{1,9}")?>(.*)<\/cookie>$/s.exec(inner ?? '');
+  let rest = found?.[2] ?? '';
+  const values = columns.map(({ name, kind }) => {
+    const member = MEMBER.exec(rest);
+    if (member?.[1] !== name) throw malformed();
+    rest = rest.slice(member[0].length);
+    return cookieValue(member[2], kind);
+  });
+  if (!found || rest !== '' || Number(outer?.[1]) !== Number(found[1]) + 1) throw malformed();
+  return { page: Number(found[1]), values };
 }
 
-const GUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+const MEMBER = /^<([\w./]+) last(?:null="1"|="([^"]*)") first(?:null="1"|="[^"]*") \/>/;
+const GUID = /^\{[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}\}$/;
 
-function bound(name: 'first' | 'last', value: StoredValue): string {
-  if (value === null) return ` ${name}null="1"`;
-  const text = String(value);
-  return ` ${name}="${GUID.test(text) ? `{${text.toUpperCase()}}` : escaped(text)}"`;
+const malformed = () => invalidArgument('Malformed XML in the Paging Cookie');
+
+function bound(side: 'first' | 'last', kind: CookieColumn['kind'], value: StoredValue): string {
+  if (value === null) return ` ${side}null="1"`;
+  return ` ${side}="${kind === 'guid' ? `{${String(value).toUpperCase()}}` : escaped(String(value))}"`;
 }
 
-function cookieValue(text: string | undefined, numeric: boolean): StoredValue {
+function cookieValue(text: string | undefined, kind: CookieColumn['kind']): StoredValue {
   if (text === undefined) return null;
-  if (numeric) {
-    const value = Number(text);
-    if (Number.isNaN(value)) throw invalidArgument('Malformed XML in the Paging Cookie');
-    return value;
+  if (kind === 'text') return unescaped(text);
+  if (kind === 'guid') {
+    if (!GUID.test(text)) throw malformed();
+    return text.slice(1, -1).toLowerCase();
   }
-  return /^\{[0-9A-F-]{36}\}$/.test(text) ? text.slice(1, -1).toLowerCase() : unescaped(text);
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw malformed();
+  return value;
 }
 
 const escaped = (text: string): string =>
@@ -61,9 +77,9 @@ const escaped = (text: string): string =>
 const unescaped = (text: string): string =>
   text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&');
 
-/** Percent-encoding with lower-case digits, as the service's cookies have it. */
+/** Percent-encoding with lower-case digits, as the service's cookies have it; half a surrogate pair cannot be encoded. */
 const percentEncoded = (text: string): string =>
-  encodeURIComponent(text)
+  encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
     .replace(/[()'!*]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
     .replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
 

@@ -1,19 +1,14 @@
+import { spanOf, startOfDay } from './date-spans.ts';
 import { badQuery, notEmulated } from './errors.ts';
+import { hierarchyCondition } from './hierarchy.ts';
 import type { Column } from './metadata.ts';
 import type { Operand } from './odata/ast.ts';
-import type { ColumnInQuery, QueryBuilder, Sql } from './query-sql.ts';
+import { anyOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
 import { folded } from './references.ts';
 import type { StoredValue } from './store.ts';
 import { readValue } from './values.ts';
-import type { Work } from './work.ts';
 
 type Arguments = ReadonlyMap<string, Operand>;
-
-/** Half open: from, to in milliseconds; null is without end. */
-type Span = readonly [from: number | null, to: number | null];
-
-const HOUR = 3_600_000;
-const DAY = 24 * HOUR;
 
 /** A condition `Microsoft.Dynamics.CRM.<name>(PropertyName='…', …)`. Throws WireError 400 and 501. */
 export function conditionFunction(query: QueryBuilder, name: string, given: Arguments): Sql {
@@ -22,12 +17,13 @@ export function conditionFunction(query: QueryBuilder, name: string, given: Argu
     position: 0,
     segments: columnPath(query, textOf(given, 'PropertyName')),
   });
-  const { work } = query;
-  const list = LISTS[name];
+  const list = LISTS.get(name);
   if (list) return list(column, valuesOf(column, given));
-  const own = userValue(work, name);
-  if (own) return { text: `${column.qualified} ${name.startsWith('Not') ? 'IS NOT' : '='} ?`, values: [own] };
-  return within(column, spanOf(work, name, given));
+  return (
+    userCondition(query, column, name) ??
+    hierarchyCondition(query, column, name, () => valuesOf(column, given)[0] ?? null) ??
+    dateCondition(query, column, name, given)
+  );
 }
 
 /** A lookup may be named by its logical name here, and a column behind a lookup by its path. */
@@ -37,17 +33,23 @@ function columnPath(query: QueryBuilder, name: string): string[] {
   return column ? [column.property] : segments;
 }
 
-const LISTS: Readonly<Record<string, (column: ColumnInQuery, values: readonly StoredValue[]) => Sql>> = {
-  In: (column, values) => ({ text: `${column.compared} IN (${marks(values)})`, values }),
-  NotIn: (column, values) => ({ text: `${column.compared} NOT IN (${marks(values)})`, values }),
-  Between: (column, values) => ({ text: `${column.compared} BETWEEN ? AND ?`, values: pair(values) }),
-  NotBetween: (column, values) => ({ text: `${column.compared} NOT BETWEEN ? AND ?`, values: pair(values) }),
-  ContainValues: (column, values) => containing(column, values),
-  DoesNotContainValues: (column, values) => {
-    const { text, values: parameters } = containing(column, values);
-    return { text: `(${column.qualified} IS NULL OR NOT ${text})`, values: parameters };
-  },
-};
+const LISTS: ReadonlyMap<string, (column: ColumnInQuery, values: readonly StoredValue[]) => Sql> = new Map<
+  string,
+  (column: ColumnInQuery, values: readonly StoredValue[]) => Sql
+>([
+  ['In', (column, values) => ({ text: `${column.compared} IN (${marks(values)})`, values })],
+  ['NotIn', (column, values) => ({ text: `${column.compared} NOT IN (${marks(values)})`, values })],
+  ['Between', (column, values) => ({ text: `${column.compared} BETWEEN ? AND ?`, values: pair(values) })],
+  ['NotBetween', (column, values) => ({ text: `${column.compared} NOT BETWEEN ? AND ?`, values: pair(values) })],
+  ['ContainValues', (column, values) => containing(column, values)],
+  [
+    'DoesNotContainValues',
+    (column, values) => {
+      const { text, values: parameters } = containing(column, values);
+      return { text: `(${column.qualified} IS NULL OR NOT ${text})`, values: parameters };
+    },
+  ],
+]);
 
 const marks = (values: readonly unknown[]): string => values.map(() => '?').join(', ');
 
@@ -58,103 +60,57 @@ function pair(values: readonly StoredValue[]): readonly StoredValue[] {
 
 function containing({ column, qualified }: ColumnInQuery, values: readonly StoredValue[]): Sql {
   if (column.kind !== 'choices') throw badQuery(`'${column.property}' is not a multi-select choice column.`);
-  const one = `instr(',' || ${qualified} || ',', ?) > 0`;
-  return { text: `(${values.map(() => one).join(' OR ')})`, values: values.map((value) => `,${value},`) };
+  return anyOf(values.map((value) => ({ text: `instr(',' || ${qualified} || ',', ?) > 0`, values: [`,${value},`] })));
 }
 
-function userValue(work: Work, name: string): string | undefined {
-  if (name === 'EqualUserId' || name === 'NotEqualUserId') return work.caller.userId;
-  return name === 'EqualBusinessId' || name === 'NotEqualBusinessId' ? work.caller.businessUnitId : undefined;
+const TEAMS = '(SELECT teamid FROM teammembership WHERE systemuserid = ?)';
+
+/** The language that the emulator's organization and its users have. */
+const ENGLISH = 1033;
+
+/** Conditions on the one who asks; undefined for other names. */
+function userCondition({ work }: QueryBuilder, { qualified }: ColumnInQuery, name: string): Sql | undefined {
+  const { userId, businessUnitId } = work.caller;
+  switch (name) {
+    case 'EqualUserId':
+      return { text: `${qualified} = ?`, values: [userId] };
+    case 'NotEqualUserId':
+      return { text: `${qualified} IS NOT ?`, values: [userId] };
+    case 'EqualBusinessId':
+      return { text: `${qualified} = ?`, values: [businessUnitId] };
+    case 'NotEqualBusinessId':
+      return { text: `${qualified} IS NOT ?`, values: [businessUnitId] };
+    case 'EqualUserTeams':
+      return { text: `${qualified} IN ${TEAMS}`, values: [userId] };
+    case 'EqualUserOrUserTeams':
+      return { text: `(${qualified} = ? OR ${qualified} IN ${TEAMS})`, values: [userId, userId] };
+    case 'EqualUserLanguage':
+      return { text: `${qualified} = ?`, values: [ENGLISH] };
+    default:
+      return undefined;
+  }
 }
 
-function within({ column, qualified }: ColumnInQuery, [from, to]: Span): Sql {
+function dateCondition(
+  { work }: QueryBuilder,
+  { column, qualified }: ColumnInQuery,
+  name: string,
+  given: Arguments,
+): Sql {
+  const span = spanOf(name === 'NotOn' ? 'On' : name, work.env.clock.now(), {
+    count: () => countOf(given),
+    day: () => dayOf(given),
+  });
+  if (!span) throw notEmulated(`The query function ${name}`);
   if (column.kind !== 'datetime' && column.kind !== 'dateonly') {
     throw badQuery(`'${column.property}' is not a date column.`);
   }
+  const [from, to] = span;
   const parts: string[] = [`${qualified} IS NOT NULL`];
   if (from !== null) parts.push(`${qualified} >= ?`);
   if (to !== null) parts.push(`${qualified} < ?`);
-  return { text: `(${parts.join(' AND ')})`, values: [from, to].filter((one) => one !== null) };
-}
-
-const UNITS: Readonly<Record<string, (ms: number, count: number) => number>> = {
-  Minutes: (ms, count) => ms + count * 60_000,
-  Hours: (ms, count) => ms + count * HOUR,
-  Days: (ms, count) => ms + count * DAY,
-  Weeks: (ms, count) => ms + count * 7 * DAY,
-  Months: (ms, count) => addMonths(ms, count),
-  Years: (ms, count) => addMonths(ms, 12 * count),
-};
-
-/** Days, weeks (from Sunday), months and years are those of UTC, the time zone of application users. */
-function spanOf(work: Work, name: string, given: Arguments): Span {
-  const now = work.env.clock.now();
-  const today = Math.floor(now / DAY) * DAY;
-  const moving = /^(LastX|NextX|OlderThanX)(Minutes|Hours|Days|Weeks|Months|Years)$/.exec(name);
-  const shift = UNITS[moving?.[2] ?? ''];
-  if (moving && shift) {
-    const count = countOf(given);
-    // UNCONFIRMED: hours count from now, longer units take the whole of the first or last day.
-    const whole = moving[2] !== 'Hours' && moving[2] !== 'Minutes';
-    if (moving[1] === 'OlderThanX') return [null, shift(now, -count)];
-    if (moving[1] === 'LastX') return [shift(whole ? today : now, -count), now];
-    return [now, shift(whole ? today + DAY : now, count)];
-  }
-  const fixed = FIXED[name];
-  if (fixed) return fixed(today, now);
-  const day = DAYS[name];
-  if (day) return day(dayOf(given));
-  throw notEmulated(`The query function ${name}`);
-}
-
-const FIXED: Readonly<Record<string, (today: number, now: number) => Span>> = {
-  Today: (today) => [today, today + DAY],
-  Yesterday: (today) => [today - DAY, today],
-  Tomorrow: (today) => [today + DAY, today + 2 * DAY],
-  Last7Days: (today, now) => [today - 7 * DAY, now],
-  Next7Days: (today, now) => [now, today + 8 * DAY],
-  ThisWeek: (today) => weekOf(today, 0),
-  LastWeek: (today) => weekOf(today, -1),
-  NextWeek: (today) => weekOf(today, 1),
-  ThisMonth: (today) => monthsFrom(today, 0, 1),
-  LastMonth: (today) => monthsFrom(today, -1, 1),
-  NextMonth: (today) => monthsFrom(today, 1, 1),
-  ThisYear: (today) => yearOf(today, 0),
-  LastYear: (today) => yearOf(today, -1),
-  NextYear: (today) => yearOf(today, 1),
-};
-
-const DAYS: Readonly<Record<string, (day: number) => Span>> = {
-  On: (day) => [day, day + DAY],
-  NotOn: () => {
-    throw notEmulated('The query function NotOn');
-  },
-  OnOrAfter: (day) => [day, null],
-  OnOrBefore: (day) => [null, day + DAY],
-};
-
-function weekOf(today: number, offset: number): Span {
-  const start = today - new Date(today).getUTCDay() * DAY + offset * 7 * DAY;
-  return [start, start + 7 * DAY];
-}
-
-function monthsFrom(today: number, offset: number, length: number): Span {
-  const date = new Date(today);
-  const month = date.getUTCMonth() + offset;
-  return [Date.UTC(date.getUTCFullYear(), month, 1), Date.UTC(date.getUTCFullYear(), month + length, 1)];
-}
-
-function yearOf(today: number, offset: number): Span {
-  const year = new Date(today).getUTCFullYear() + offset;
-  return [Date.UTC(year, 0, 1), Date.UTC(year + 1, 0, 1)];
-}
-
-function addMonths(ms: number, count: number): number {
-  const date = new Date(ms);
-  const day = date.getUTCDate();
-  date.setUTCMonth(date.getUTCMonth() + count, 1);
-  const last = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
-  return date.setUTCDate(Math.min(day, last));
+  const text = `(${parts.join(' AND ')})`;
+  return { text: name === 'NotOn' ? `NOT ${text}` : text, values: [from, to].filter((one) => one !== null) };
 }
 
 function textOf(given: Arguments, name: string): string {
@@ -176,7 +132,7 @@ function dayOf(given: Arguments): number {
   const value = plain(given.get('PropertyValue'));
   const ms = typeof value === 'number' ? value : Date.parse(String(value));
   if (Number.isNaN(ms)) throw badQuery("The parameter 'PropertyValue' is not a date.");
-  return Math.floor(ms / DAY) * DAY;
+  return startOfDay(ms);
 }
 
 function valuesOf({ table, column }: ColumnInQuery, given: Arguments): StoredValue[] {

@@ -1,9 +1,19 @@
-import { badQuery, notEmulated, tooManyConditions, unknownProperty } from './errors.ts';
+import { type RelatedCollection, relatedCollection } from './collections.ts';
+import {
+  badQuery,
+  incompatibleTypes,
+  notEmulated,
+  tooManyConditions,
+  tooManyLinks,
+  unknownProperty,
+} from './errors.ts';
 import type { Column, Table } from './metadata.ts';
-import type { ComparisonOperator, FilterExpression, Operand, PropertyPath } from './odata/ast.ts';
+import type { ComparisonOperator, FilterExpression, Literal, Operand, PropertyPath } from './odata/ast.ts';
 import { conditionFunction } from './query-functions.ts';
-import { folded, literalValue } from './references.ts';
-import { comparable, hasTypeColumn, identifier, type StoredValue, typeColumn } from './store.ts';
+import { reach } from './reach.ts';
+import { folded, literalFor } from './references.ts';
+import { comparable, hasTypeColumn, identifier, isText, type StoredValue, typeColumn } from './store.ts';
+import { edmType } from './values.ts';
 import type { Work } from './work.ts';
 
 /** A condition with its values in the order of its question marks. */
@@ -12,18 +22,46 @@ export interface Sql {
   readonly values: readonly StoredValue[];
 }
 
+/** True when all conditions are; pairs within pairs, so that SQLite's limit on depth bounds no chain. */
+export const allOf = (conditions: readonly Sql[]): Sql => chained(conditions, 'AND', '1');
+
+/** True when one of the conditions is. */
+export const anyOf = (conditions: readonly Sql[]): Sql => chained(conditions, 'OR', '0');
+
+function chained(conditions: readonly Sql[], glue: 'AND' | 'OR', none: '0' | '1'): Sql {
+  const [first] = conditions;
+  if (!first) return { text: none, values: [] };
+  if (conditions.length === 1) return first;
+  const half = conditions.length >> 1;
+  const left = chained(conditions.slice(0, half), glue, none);
+  const right = chained(conditions.slice(half), glue, none);
+  return { text: `(${left.text} ${glue} ${right.text})`, values: [...left.values, ...right.values] };
+}
+
 /** A column in the query, by the name that SQL knows it under. */
 export interface ColumnInQuery {
   readonly table: Table;
   readonly column: Column;
-  /** `"t0"."name"` */
+  /** `t0` */
+  readonly alias: string;
+  /** `t0."name"` */
   readonly qualified: string;
   /** The same as it is compared. */
   readonly compared: string;
 }
 
-/** The service's limit of conditions in a query. */
+/** A table with what its paths have joined to it: the query's own, or that of a lambda variable. */
+interface Scope {
+  readonly table: Table;
+  readonly alias: string;
+  readonly joins: Sql[];
+  /** By the path that leads there, `t0/primarycontactid`. */
+  readonly joined: Map<string, { readonly table: Table; readonly alias: string }>;
+}
+
+/** The service's limits of conditions and of joined tables in a query. */
 const CONDITIONS_MAX = 500;
+const LINKS_MAX = 15;
 
 const SQL_OPERATORS: Readonly<Record<ComparisonOperator, string>> = {
   eq: '=',
@@ -44,40 +82,39 @@ const MIRRORED: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
 };
 
 /**
- * Turns a query over one table into SQL: `t0` is the table, lookup paths become joins. Values are only ever parameters;
- * names come from metadata.
+ * Turns a query over one table into SQL: `t0` is the table, lookup paths become joins of the rows that the caller may
+ * see, lambdas become sub-queries. Values are only ever parameters; names come from metadata.
  */
 export class QueryBuilder {
   readonly work: Work;
   readonly table: Table;
-  readonly #joins: string[] = [];
-  readonly #aliases = new Map<string, string>();
-  readonly #variables = new Map<string, { table: Table; alias: string }>();
+  readonly #root: Scope;
+  readonly #variables = new Map<string, Scope>();
   #tables = 1;
+  #links = 0;
   #conditions = 0;
 
   constructor(work: Work, table: Table) {
     this.work = work;
     this.table = table;
+    this.#root = { table, alias: 't0', joins: [], joined: new Map() };
     work.env.store.ensure(table);
   }
 
-  /** `FROM …` with all joins that the conditions so far need. */
-  from(): string {
-    return [`FROM ${identifier(this.table.logicalName)} AS t0`, ...this.#joins].join(' ');
+  /** `FROM …` with all joins that the conditions and columns so far need. */
+  from(): Sql {
+    return source(this.#root);
   }
 
-  /** A filter as a condition. Throws WireError 400 and 501. */
+  /** A filter as a condition that is never null. Throws WireError 400, 403 and 501. */
   condition(filter: FilterExpression): Sql {
     if (filter.kind !== 'and' && filter.kind !== 'or' && filter.kind !== 'not') this.#conditions += 1;
     if (this.#conditions > CONDITIONS_MAX) throw tooManyConditions();
     switch (filter.kind) {
       case 'and':
-      case 'or': {
-        const parts = filter.operands.map((operand) => this.condition(operand));
-        const glue = filter.kind === 'and' ? ' AND ' : ' OR ';
-        return { text: `(${parts.map(({ text }) => text).join(glue)})`, values: parts.flatMap(({ values }) => values) };
-      }
+        return allOf(filter.operands.map((operand) => this.condition(operand)));
+      case 'or':
+        return anyOf(filter.operands.map((operand) => this.condition(operand)));
       case 'not': {
         const { text, values } = this.condition(filter.operand);
         return { text: `NOT ifnull(${text}, 0)`, values };
@@ -95,68 +132,102 @@ export class QueryBuilder {
     }
   }
 
-  /** Finds the column at the end of a path, joining what lies between. Throws WireError 400 when there is none. */
+  /** Finds the column at the end of a path, joining what lies between. Throws WireError 400, 403 and 501. */
   column(path: PropertyPath): ColumnInQuery {
-    const variable = this.#variables.get(path.segments[0] ?? '');
-    let { table, alias } = variable ?? { table: this.table, alias: 't0' };
-    const segments = variable ? path.segments.slice(1) : path.segments;
-    for (const segment of segments.slice(0, -1)) ({ table, alias } = this.#join(table, alias, segment));
+    const { scope, segments } = this.#scoped(path);
+    let { table, alias } = scope;
+    for (const segment of segments.slice(0, -1)) ({ table, alias } = this.#join(scope, table, alias, segment));
     const name = segments.at(-1) ?? '';
     const column = table.properties.get(name) ?? table.navigations.get(name)?.column;
     if (!column?.validForRead) throw unknownProperty(table.logicalName, name);
     if (column.kind === 'unsupported') throw notEmulated(`A query on the column ${name}`);
     const qualified = `${alias}.${identifier(column.logicalName)}`;
-    return { table, column, qualified, compared: comparable(column, qualified) };
+    return { table, column, alias, qualified, compared: comparable(column, qualified) };
   }
 
-  #join(table: Table, alias: string, name: string): { table: Table; alias: string } {
+  /** The table that a path begins at: that of its lambda variable, or the query's own. */
+  #scoped({ segments }: PropertyPath): { scope: Scope; segments: readonly string[] } {
+    const scope = this.#variables.get(segments[0] ?? '');
+    return scope ? { scope, segments: segments.slice(1) } : { scope: this.#root, segments };
+  }
+
+  #join(scope: Scope, table: Table, alias: string, name: string): { table: Table; alias: string } {
+    const path = `${alias}/${name}`;
+    const known = scope.joined.get(path);
+    if (known) return known;
     const navigation = table.navigations.get(name);
     if (!navigation) throw unknownProperty(table.logicalName, name);
     const { column, target } = navigation;
     if (target === undefined) throw notEmulated(`A path through ${name}, which leads to several tables,`);
     const other = this.work.env.catalog.table(target);
     if (!other) throw notEmulated(`The table ${target}`);
-    const known = this.#aliases.get(`${alias}/${name}`);
-    if (known !== undefined) return { table: other, alias: known };
 
-    this.work.env.guard.require(this.work.caller, other, 'Read');
-    this.work.env.store.ensure(other);
-    const joined = `t${this.#tables++}`;
-    this.#aliases.set(`${alias}/${name}`, joined);
-    const typed = hasTypeColumn(column)
-      ? ` AND ${alias}.${identifier(typeColumn(column.logicalName))} = '${other.logicalName}'`
-      : '';
-    this.#joins.push(
-      `LEFT JOIN ${identifier(other.logicalName)} AS ${joined} ON ${joined}.${identifier(other.primaryId)} = ` +
-        `${alias}.${identifier(column.logicalName)}${typed}`,
-    );
-    return { table: other, alias: joined };
+    const joined = this.#link();
+    const lookup = `${alias}.${identifier(column.logicalName)}`;
+    const on: Sql[] = [{ text: `${joined}.${identifier(other.primaryId)} = ${lookup}`, values: [] }];
+    if (hasTypeColumn(column)) {
+      on.push({ text: `${alias}.${identifier(typeColumn(column.logicalName))} = ?`, values: [other.logicalName] });
+    }
+    const { text, values } = allOf([...on, this.visible(other, joined)]);
+    scope.joins.push({ text: `LEFT JOIN ${identifier(other.logicalName)} AS ${joined} ON ${text}`, values });
+    const found = { table: other, alias: joined };
+    scope.joined.set(path, found);
+    return found;
+  }
+
+  /** The rows of a table that the caller may read. Throws WireError 403 when it may read none. */
+  visible(table: Table, alias: string): Sql {
+    const { env, caller } = this.work;
+    const depth = env.guard.require(caller, table, 'Read');
+    env.store.ensure(table);
+    const condition = reach(caller, table, depth, alias);
+    return condition ? { ...condition, text: `(${condition.text})` } : allOf([]);
+  }
+
+  #link(): string {
+    this.#links += 1;
+    if (this.#links > LINKS_MAX) throw tooManyLinks();
+    return `t${this.#tables++}`;
   }
 
   #comparison(operator: ComparisonOperator, left: Operand, right: Operand): Sql {
     if (left.kind === 'literal' && right.kind === 'path') return this.#comparison(MIRRORED[operator], right, left);
     if (left.kind === 'literal') throw badQuery('A comparison needs a column on one side.');
-    const { column, compared } = this.column(left);
-    if (right.kind === 'path') {
-      const other = this.column(right);
-      return { text: `${compared} ${SQL_OPERATORS[operator]} ${other.compared}`, values: [] };
-    }
-    const value = folded(column, literalValue(column, right.literal));
+    const found = this.column(left);
+    const { column, compared, table } = found;
+    if (right.kind === 'path') return this.#ofColumns(operator, found, this.column(right));
+    const literal = literalFor(column, right.literal);
+    if (literal === undefined) throw incompatibleTypes(edmType(column), literalType(right.literal), operator);
+    const value = folded(column, literal);
     if (value === null) {
       if (operator === 'eq' || operator === 'ge' || operator === 'le')
         return { text: `${compared} IS NULL`, values: [] };
       return { text: operator === 'ne' ? `${compared} IS NOT NULL` : '0', values: [] };
     }
+    if (operator === 'eq') this.expectEqual(table, column);
     return { text: `${compared} ${SQL_OPERATORS[operator]} ?`, values: [value] };
+  }
+
+  /** Makes an index where rows with one value of a column are likely to be few. */
+  expectEqual(table: Table, column: Column): void {
+    const few = column.kind === 'lookup' || column.kind === 'text' || column.kind === 'guid';
+    if (few && column.logicalName !== table.primaryId) this.work.env.store.index(table, column);
+  }
+
+  /** The service compares columns of one row only, and of one type. */
+  #ofColumns(operator: ComparisonOperator, left: ColumnInQuery, right: ColumnInQuery): Sql {
+    const [one, other] = [edmType(left.column), edmType(right.column)];
+    if (one !== other) throw incompatibleTypes(one, other, operator);
+    if (left.alias !== right.alias) throw badQuery('Only columns of the same table can be compared.');
+    return { text: `${left.compared} ${SQL_OPERATORS[operator]} ${right.compared}`, values: [] };
   }
 
   #text(filter: Extract<FilterExpression, { kind: 'text' }>): Sql {
     const { target, search } = filter;
     if (target.kind !== 'path' || search.kind !== 'literal') throw notEmulated(`${filter.function} on these operands`);
     const { column, qualified } = this.column(target);
-    const isText = column.kind === 'text' || column.kind === 'memo' || column.kind === 'entityname';
     if (search.literal.kind === 'null') return { text: '0', values: [] };
-    if (!isText || search.literal.kind !== 'string') {
+    if (!isText(column) || search.literal.kind !== 'string') {
       throw badQuery(
         `No function signature for the function with name '${filter.function}' matches the specified arguments.`,
       );
@@ -178,40 +249,54 @@ export class QueryBuilder {
   }
 
   #lambda({ quantifier, collection, body }: Extract<FilterExpression, { kind: 'lambda' }>): Sql {
-    const variable = this.#variables.get(collection.segments[0] ?? '');
-    const owner = variable ?? { table: this.table, alias: 't0' };
-    const path = variable ? collection.segments.slice(1) : collection.segments;
-    const name = path[0] ?? '';
-    if (path.length !== 1) throw badQuery(`A collection below a lookup cannot be filtered: ${path.join('/')}`);
+    const { scope: owner, segments } = this.#scoped(collection);
+    const [name = ''] = segments;
+    if (segments.length !== 1) throw badQuery(`A collection below a lookup cannot be filtered: ${segments.join('/')}`);
     if (!owner.table.collections.has(name)) throw unknownProperty(owner.table.logicalName, name);
-    const related = owner.table.collectionTargets.get(name);
-    const other = related && this.work.env.catalog.table(related.table);
-    if (!related || !other?.columns.has(related.column)) throw notEmulated(`The collection ${name}`);
-    this.work.env.guard.require(this.work.caller, other, 'Read');
-    this.work.env.store.ensure(other);
+    const related: RelatedCollection = relatedCollection(this.work, owner.table, name);
+    const scope: Scope = { table: related.table, alias: this.#link(), joins: [], joined: new Map() };
 
-    const alias = `t${this.#tables++}`;
-    const condition = body ? this.#below(body.variable, other, alias, () => this.condition(body.predicate)) : undefined;
-    const inner = condition?.text ?? '1';
-    const wanted = quantifier === 'any' ? inner : `NOT ifnull(${inner}, 0)`;
-    const text =
-      `${quantifier === 'any' ? '' : 'NOT '}EXISTS (SELECT 1 FROM ${identifier(other.logicalName)} AS ${alias} ` +
-      `WHERE ${alias}.${identifier(related.column)} = ${owner.alias}.${identifier(owner.table.primaryId)} AND (${wanted}))`;
-    return { text, values: condition?.values ?? [] };
+    const ownerId = { text: `${owner.alias}.${identifier(owner.table.primaryId)}`, values: [] };
+    const belongs = related.belongs(scope.alias, ownerId);
+    const visible = this.visible(related.table, scope.alias);
+    const wanted = body ? this.#below(body.variable, scope, () => this.condition(body.predicate)) : allOf([]);
+    const condition = quantifier === 'any' ? wanted : { ...wanted, text: `NOT ifnull(${wanted.text}, 0)` };
+    // All rows fit when there is none that does not.
+    const { text, values } = allOf([belongs, visible, condition]);
+    const from = source(scope);
+    return {
+      text: `${quantifier === 'any' ? '' : 'NOT '}EXISTS (SELECT 1 ${from.text} WHERE ${text})`,
+      values: [...from.values, ...values],
+    };
   }
 
-  #below<Result>(variable: string, table: Table, alias: string, work: () => Result): Result {
+  #below<Result>(variable: string, scope: Scope, work: () => Result): Result {
     const hidden = this.#variables.get(variable);
-    this.#variables.set(variable, { table, alias });
-    // Lookups below the variable would need joins inside the sub-query.
-    const joins = this.#joins.length;
-    try {
-      const result = work();
-      if (this.#joins.length > joins) throw notEmulated('A lookup path inside a lambda');
-      return result;
-    } finally {
-      if (hidden) this.#variables.set(variable, hidden);
-      else this.#variables.delete(variable);
-    }
+    this.#variables.set(variable, scope);
+    const result = work();
+    if (hidden) this.#variables.set(variable, hidden);
+    else this.#variables.delete(variable);
+    return result;
   }
 }
+
+function source({ table, alias, joins }: Scope): Sql {
+  return {
+    text: [`FROM ${identifier(table.logicalName)} AS ${alias}`, ...joins.map(({ text }) => text)].join(' '),
+    values: joins.flatMap(({ values }) => values),
+  };
+}
+
+const LITERAL_TYPES: Readonly<Partial<Record<Literal['kind'], string>>> = {
+  string: 'Edm.String',
+  guid: 'Edm.Guid',
+  boolean: 'Edm.Boolean',
+  integer: 'Edm.Int32',
+  decimal: 'Edm.Decimal',
+  double: 'Edm.Double',
+  date: 'Edm.Date',
+  dateTimeOffset: 'Edm.DateTimeOffset',
+};
+
+const literalType = (literal: Literal): string =>
+  literal.kind === 'enum' ? literal.type : (LITERAL_TYPES[literal.kind] ?? 'Edm.Untyped');

@@ -1,13 +1,15 @@
+import { aggregateRows } from './aggregate-rows.ts';
 import { notEmulated, unsupportedOption } from './errors.ts';
 import type { Table } from './metadata.ts';
-import type { OrderItem, QueryOptions } from './odata/ast.ts';
-import { type CookieColumn, type PageEnd, readSkipToken, writeSkipToken } from './paging.ts';
+import type { QueryOptions } from './odata/ast.ts';
+import { cookieBounds, countRows, type SortColumn, selectRows, sortColumns } from './page-sql.ts';
+import { readSkipToken, writeSkipToken } from './paging.ts';
 import type { Preferences } from './preferences.ts';
-import { type ColumnInQuery, QueryBuilder, type Sql } from './query-sql.ts';
-import { reach } from './reach.ts';
+import { projectionOf } from './projection.ts';
+import { allOf, QueryBuilder, type Sql } from './query-sql.ts';
 import { appliedPreferences, jsonReply, type Reply, textReply } from './reply.ts';
-import { createRowWriter, projectionOf, storedColumns } from './rows.ts';
-import { identifier, type StoredRow, type StoredValue } from './store.ts';
+import { columnsFor, createRowWriter } from './row-writer.ts';
+import type { StoredRow } from './store.ts';
 import type { Work } from './work.ts';
 
 /** What the service counts at most. */
@@ -24,40 +26,29 @@ export interface RowQuery {
   readonly within?: Sql;
 }
 
-interface SortColumn extends ColumnInQuery {
-  readonly descending: boolean;
-  readonly name: string;
-}
-
-/** `GET <set>`: a page of rows. Answers the reply and how many rows it holds. */
+/** `GET <set>`: a page of rows, or what `$apply` makes of them. Answers the reply and how many rows it holds. */
 export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; rows: number } {
   const { table, options, preferences } = query;
   refuseOthers(options, preferences);
-  const projection = projectionOf(table, options.select, options.expand);
+  if (options.apply) return aggregateRows(work, query, options.apply);
+  const projection = projectionOf(work, table, options, 'many');
   const builder = new QueryBuilder(work, table);
-  const sort = sortColumns(builder, table, options.orderby);
-  const filter = wanted(work, builder, query);
-  const page = options.skiptoken === undefined ? undefined : readSkipToken(options.skiptoken, sort.map(isNumeric));
+  const sort = sortColumns(builder, options.orderby);
+  const where = wanted(builder, query);
+  const after = options.skiptoken === undefined ? undefined : readSkipToken(options.skiptoken, sort);
   const limit = pageLimit(work, options, preferences);
 
-  const found = selectPage(work, builder, {
-    sort,
-    filter,
-    page,
-    limit: limit + 1,
-    columns: storedColumns(table, projection),
-  });
+  const found = selectRows(builder, { sort, where, after, limit: limit + 1, columns: columnsFor(projection) });
   const paged = options.top === undefined || preferences.maxPageSize !== undefined;
   const more = found.length > limit && paged;
   const rows = found.slice(0, limit);
-  const count = options.count ? countRows(work, builder, filter) : undefined;
-  const write = createRowWriter(work, preferences);
+  const count = options.count ? countRows(builder, where, COUNT_MAX + 1) : undefined;
   const body = {
     '@odata.context': `${work.root}$metadata#${table.entitySetName}${projection.context}`,
     ...countAnnotations(preferences, count),
     ...(count === undefined ? {} : { '@odata.count': Math.min(count, COUNT_MAX) }),
-    value: rows.map((row) => write(table, row, projection, { expandedEtags: false })),
-    ...(more ? { '@odata.nextLink': nextLink(work, query, page?.page ?? 1, sort, rows) } : {}),
+    value: createRowWriter(work, preferences).many(rows, projection),
+    ...(more ? { '@odata.nextLink': nextLink(work, query, after?.page ?? 1, sort, rows, projection.nested) } : {}),
   };
   return { reply: jsonReply(200, body, appliedPreferences(preferences, { pageSize: true })), rows: rows.length };
 }
@@ -65,15 +56,15 @@ export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; r
 /** `GET <set>/$count`. */
 export function countReply(work: Work, query: RowQuery): Reply {
   refuseOthers(query.options, query.preferences);
+  if (query.options.apply) throw notEmulated('$count of $apply');
   const builder = new QueryBuilder(work, query.table);
-  const count = countRows(work, builder, wanted(work, builder, query));
-  return textReply(String(Math.min(count, COUNT_MAX)), true);
+  const count = countRows(builder, wanted(builder, query), COUNT_MAX);
+  return textReply(String(count), true);
 }
 
 /** Throws WireError 501 for the query options that are not emulated, 400 for those that the service does not know. */
 export function refuseOthers(options: QueryOptions, preferences: Preferences): void {
   const missing: readonly [unknown, string][] = [
-    [options.apply, '$apply'],
     [options.fetchXml, 'fetchXml'],
     [options.savedQuery, 'savedQuery'],
     [options.userQuery, 'userQuery'],
@@ -94,76 +85,12 @@ function pageLimit(work: Work, options: QueryOptions, preferences: Preferences):
 }
 
 /** The filter together with what the caller may see. */
-function wanted(work: Work, builder: QueryBuilder, { table, options, within }: RowQuery): Sql {
-  const depth = work.env.guard.require(work.caller, table, 'Read');
-  const filter = options.filter && builder.condition(options.filter);
-  const conditions = [filter, within, reach(work.caller, table, depth)].filter((one) => one !== undefined);
-  return {
-    text: conditions.map(({ text }) => `(${text})`).join(' AND ') || '1',
-    values: conditions.flatMap(({ values }) => values),
-  };
-}
-
-function sortColumns(builder: QueryBuilder, table: Table, orderby: readonly OrderItem[] = []): SortColumn[] {
-  const primary: OrderItem = { path: { kind: 'path', position: 0, segments: [table.primaryId] }, direction: 'asc' };
-  return [...orderby, primary].map(({ path, direction }) => ({
-    ...builder.column(path),
-    descending: direction === 'desc',
-    name: path.segments.join('/'),
-  }));
-}
-
-const TEXT_KINDS = new Set(['text', 'memo', 'entityname', 'choices', 'guid', 'lookup']);
-
-const isNumeric = ({ column }: SortColumn) => ({ numeric: !TEXT_KINDS.has(column.kind) });
-
-function selectPage(
-  work: Work,
-  builder: QueryBuilder,
-  query: {
-    sort: readonly SortColumn[];
-    filter: Sql;
-    page: PageEnd | undefined;
-    limit: number;
-    columns: readonly string[];
-  },
-): StoredRow[] {
-  const { sort, filter } = query;
-  const after = query.page ? afterRow(sort, query.page.values) : { text: '1', values: [] };
-  const columns = [
-    ...query.columns.map((name) => `t0.${identifier(name)} AS ${identifier(name)}`),
-    ...sort.map(({ compared }, index) => `${compared} AS "sort${index}"`),
-  ];
-  const order = sort.map(({ compared, descending }) => `${compared}${descending ? ' DESC' : ''}`);
-  return work.env.store.all(
-    `SELECT ${columns.join(', ')} ${builder.from()} WHERE (${filter.text}) AND (${after.text}) ` +
-      `ORDER BY ${order.join(', ')} LIMIT ?`,
-    [...filter.values, ...after.values, query.limit],
-  );
-}
-
-/** The rows that sort behind one with these values. Nulls come first, as in SQL Server and SQLite. */
-function afterRow(sort: readonly SortColumn[], values: readonly StoredValue[]): Sql {
-  const [first, ...rest] = sort;
-  if (!first) return { text: '0', values: [] };
-  const { compared, descending } = first;
-  const value = values[0] ?? null;
-  const behind = afterRow(rest, values.slice(1));
-  const same = value === null ? `${compared} IS NULL` : `${compared} = ?`;
-  let further: string;
-  if (value === null) further = descending ? '0' : `${compared} IS NOT NULL`;
-  else further = descending ? `(${compared} < ? OR ${compared} IS NULL)` : `${compared} > ?`;
-  const bound = value === null ? [] : [value];
-  if (rest.length === 0) return { text: further, values: bound };
-  return { text: `(${further} OR (${same} AND ${behind.text}))`, values: [...bound, ...bound, ...behind.values] };
-}
-
-function countRows(work: Work, builder: QueryBuilder, filter: Sql): number {
-  const row = work.env.store.get(
-    `SELECT count(*) AS n FROM (SELECT 1 ${builder.from()} WHERE ${filter.text} LIMIT ${COUNT_MAX + 1})`,
-    filter.values,
-  );
-  return Number(row?.['n'] ?? 0);
+function wanted(builder: QueryBuilder, { table, options, within }: RowQuery): Sql {
+  return allOf([
+    ...(options.filter ? [builder.condition(options.filter)] : []),
+    ...(within ? [within] : []),
+    builder.visible(table, 't0'),
+  ]);
 }
 
 function countAnnotations(preferences: Preferences, count: number | undefined): Record<string, unknown> {
@@ -182,13 +109,9 @@ function nextLink(
   page: number,
   sort: readonly SortColumn[],
   rows: readonly StoredRow[],
+  nested: boolean,
 ): string {
-  const columns: CookieColumn[] = sort.map(({ name }, index) => ({
-    name,
-    first: rows[0]?.[`sort${index}`] ?? null,
-    last: rows.at(-1)?.[`sort${index}`] ?? null,
-  }));
   const kept = query.rawQuery.split('&').filter((part) => part !== '' && !/^(?:\$|%24)skiptoken=/i.test(part));
-  const options = [...kept, `$skiptoken=${writeSkipToken(page, columns)}`];
-  return `${work.root}${query.path}?${options.join('&')}`;
+  const token = writeSkipToken(page, cookieBounds(sort, rows), nested ? rows.length : undefined);
+  return `${work.root}${query.path}?${[...kept, `$skiptoken=${token}`].join('&')}`;
 }

@@ -9,19 +9,24 @@ export interface Principal {
   readonly businessUnitId: string;
 }
 
-const OWN = 't0.ownerid = ? OR t0.ownerid IN (SELECT teamid FROM teammembership WHERE systemuserid = ?)';
-
 const UNITS_BELOW = `
   WITH RECURSIVE below(id) AS (SELECT ? UNION
     SELECT businessunitid FROM businessunit JOIN below ON businessunit.parentbusinessunitid = below.id)
   SELECT id FROM below`;
 
-/** The rows of a table (`t0`) that a privilege of this depth reaches; undefined for all of them. */
-export function reach({ userId, businessUnitId }: Principal, table: Table, depth: Depth): Sql | undefined {
+/** The rows of a table, known to SQL as `alias`, that a privilege of this depth reaches; undefined for all of them. */
+export function reach(
+  { userId, businessUnitId }: Principal,
+  table: Table,
+  depth: Depth,
+  alias = 't0',
+): Sql | undefined {
   if (depth === 'Global' || !table.userOwned) return undefined;
-  if (depth === 'Basic') return { text: OWN, values: [userId, userId] };
-  const unit = depth === 'Local' ? 't0.owningbusinessunit = ?' : `t0.owningbusinessunit IN (${UNITS_BELOW})`;
-  return { text: `${OWN} OR ${unit}`, values: [userId, userId, businessUnitId] };
+  const own =
+    `${alias}.ownerid = ? OR ` + `${alias}.ownerid IN (SELECT teamid FROM teammembership WHERE systemuserid = ?)`;
+  if (depth === 'Basic') return { text: own, values: [userId, userId] };
+  const unit = `${alias}.owningbusinessunit ${depth === 'Local' ? '= ?' : `IN (${UNITS_BELOW})`}`;
+  return { text: `${own} OR ${unit}`, values: [userId, userId, businessUnitId] };
 }
 
 /** Whether it reaches one row. */

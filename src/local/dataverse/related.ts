@@ -1,15 +1,14 @@
+import { relatedCollection } from './collections.ts';
 import { methodNotAllowed, notEmulated } from './errors.ts';
-import { changeLinks, intersectOf } from './links.ts';
+import { changeLinks } from './links.ts';
 import type { Table } from './metadata.ts';
 import type { PathSegment, Predicate } from './odata/ast.ts';
 import { isJsonObject } from './payload.ts';
 import { countReply, type RowQuery, retrieveMultiple } from './query.ts';
-import type { Sql } from './query-sql.ts';
 import { requireRight } from './records.ts';
 import { readStored } from './references.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { Operation, OperationFacts } from './request.ts';
-import { hasTypeColumn, identifier, typeColumn } from './store.ts';
 import type { RowReference, Work } from './work.ts';
 
 /** A collection below a row: `systemusers(id)/systemuserroles_association`. */
@@ -22,7 +21,7 @@ export interface Collection {
   readonly tail: PathSegment | undefined;
 }
 
-/** Answers a collection of related rows, and links and unlinks those of many-to-many relationships. */
+/** Answers a collection of related rows, and links and unlinks rows. */
 export function routeCollectionOfRow(
   work: Work,
   operation: Operation,
@@ -38,35 +37,13 @@ export function routeCollectionOfRow(
 
   requireRight(work, row.table, 'Read', readStored(work, row.table, row.id) ?? {});
   const { options, preferences, path, rawQuery } = operation;
-  const query: RowQuery = { ...relatedRows(work, row, name), options, preferences, path, rawQuery };
+  const related = relatedCollection(work, row.table, name);
+  const within = related.belongs('t0', { text: '?', values: [row.id] });
+  const query: RowQuery = { table: related.table, within, options, preferences, path, rawQuery };
   if (what === '$count') return countReply(work, query);
   const { reply, rows } = retrieveMultiple(work, query);
   facts.rows = rows;
   return what === '$ref' ? asReferences(work, query.table, reply) : reply;
-}
-
-function relatedRows(work: Work, { table, id }: RowReference, name: string): { table: Table; within: Sql } {
-  const association = table.associations.get(name);
-  const toMany = table.collectionTargets.get(name);
-  const other = work.env.catalog.table(association?.otherTable ?? toMany?.table ?? '');
-  if (!other) throw notEmulated(`Retrieving through ${name}`);
-  if (association) {
-    const intersect = intersectOf(work, association).logicalName;
-    const { ownColumn, otherColumn } = association;
-    const text =
-      `t0.${identifier(other.primaryId)} IN ` +
-      `(SELECT ${identifier(otherColumn)} FROM ${identifier(intersect)} WHERE ${identifier(ownColumn)} = ?)`;
-    return { table: other, within: { text, values: [id] } };
-  }
-  const column = other.columns.get(toMany?.column ?? '');
-  if (column?.kind !== 'lookup') throw notEmulated(`Retrieving through ${name}`);
-  const lookup = identifier(column.logicalName);
-  if (!hasTypeColumn(column)) return { table: other, within: { text: `t0.${lookup} = ?`, values: [id] } };
-  const type = identifier(typeColumn(column.logicalName));
-  return {
-    table: other,
-    within: { text: `t0.${lookup} = ? AND t0.${type} = ?`, values: [id, table.logicalName] },
-  };
 }
 
 /** `{ value: [{ "@odata.id" }] }` in place of the rows. */

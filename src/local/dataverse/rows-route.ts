@@ -1,19 +1,38 @@
 import { routeBound } from './bound-operations.ts';
 import { bulkMessage, isBulkMessage } from './bulk.ts';
 import { insertBelow, insertRow, replaceParties } from './deep-insert.ts';
-import { methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, unknownProperty } from './errors.ts';
+import {
+  badPayload,
+  methodNotAllowed,
+  noResourceFor,
+  notACollection,
+  notEmulated,
+  notPrimitive,
+  segmentNotFound,
+  unknownProperty,
+} from './errors.ts';
 import { tableBehind } from './links.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
-import { isJsonObject, type JsonObject, type RowChange, readRow } from './payload.ts';
+import { type JsonObject, type RowChange, readRow } from './payload.ts';
+import { projectionOf } from './projection.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
 import { deleteRow, requireRight, updateRow, upsertRow } from './records.ts';
-import { etagOf, existingRow, type RowAddress, readStored, rowAddress, rowOfUrl, targetOf } from './references.ts';
+import {
+  etagOf,
+  existingRow,
+  type RowAddress,
+  readStored,
+  refuseKeyCharacters,
+  rowAddress,
+  rowOfUrl,
+  targetOf,
+} from './references.ts';
 import { routeCollectionOfRow } from './related.ts';
 import { appliedPreferences, jsonReply, noContent, type Reply, textReply } from './reply.ts';
 import { conditionsOf, jsonBody, jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
-import { createRowWriter, projectionOf } from './rows.ts';
+import { createRowWriter } from './row-writer.ts';
 import type { StoredRow } from './store.ts';
 import { writeValue } from './values.ts';
 import type { RowReference, Work } from './work.ts';
@@ -26,6 +45,7 @@ export function routeRows(work: Work, operation: Operation, table: Table, facts:
   const [first, second, third, ...rest] = operation.segments;
   if (first?.kind !== 'name' || rest.length > 0) throw notEmulated(`The path ${operation.path}`);
   if (!first.predicate) return routeCollection(work, operation, table, second, third, facts);
+  refuseKeyCharacters(work.env, operation.path, first.predicate);
   const address = rowAddress(work.env, table, first.predicate);
   if (!second) return routeRow(work, operation, table, address, facts);
   if (second.kind !== 'name') throw notEmulated(`The path ${operation.path}`);
@@ -97,7 +117,8 @@ function routeRow(work: Work, operation: Operation, table: Table, address: RowAd
     case 'PATCH':
       return patch(work, operation, table, address, facts);
     case 'DELETE': {
-      deleteRow(work, table, existingRow(work.env, table, address), conditionsOf(operation));
+      const id = existingRow(work.env, table, address);
+      deleteRow(work, table, id, conditionsOf(operation), address.kind === 'key');
       return noContent();
     }
     default:
@@ -108,9 +129,8 @@ function routeRow(work: Work, operation: Operation, table: Table, address: RowAd
 function retrieve(work: Work, operation: Operation, table: Table, address: RowAddress): Reply {
   const { options, preferences } = operation;
   refuseOthers(options, preferences);
-  if (options.filter || options.orderby || options.top !== undefined) {
-    throw notEmulated('$filter, $orderby or $top on one row');
-  }
+  const ofCollections = [options.filter, options.orderby, options.top, options.count, options.apply];
+  if (ofCollections.some((option) => option !== undefined)) throw notACollection();
   work.env.guard.require(work.caller, table, 'Read');
   const id = existingRow(work.env, table, address);
   const row = readStored(work, table, id) ?? {};
@@ -156,13 +176,10 @@ function rowReply(
   const row = readStored(work, table, id) ?? {};
   requireRight(work, table, 'Read', row);
   // $expand is passed over after an update.
-  const projection = projectionOf(
-    table,
-    options.select,
-    status === 200 && headers['Preference-Applied'] ? [] : options.expand,
-  );
+  const updated = status === 200 && headers['Preference-Applied'] !== undefined;
+  const projection = projectionOf(work, table, updated ? { ...options, expand: [] } : options, 'one');
   const context = `${work.root}$metadata#${table.entitySetName}${projection.context}/$entity`;
-  const json = createRowWriter(work, preferences)(table, row, projection, { context, expandedEtags: true });
+  const json = createRowWriter(work, preferences).one(row, projection, context);
   return jsonReply(status, json, { ETag: etagOf(row), ...appliedPreferences(preferences, {}), ...headers });
 }
 
@@ -185,8 +202,8 @@ function routeProperty(
   if (operation.method === 'GET') return retrieveProperty(work, table, address, column, third !== undefined);
   if (operation.method !== 'PUT' && operation.method !== 'DELETE')
     throw methodNotAllowed(`${operation.method} on a column`);
-  const body = operation.method === 'PUT' ? jsonObjectBody(operation, table.entitySetName) : { value: null };
-  return writeProperty(work, operation, table, address, { [segment.name]: body['value'] ?? null });
+  const value = operation.method === 'PUT' ? memberOf(operation, table, 'value') : null;
+  return writeProperty(work, operation, table, address, { [segment.name]: value });
 }
 
 function retrieveProperty(work: Work, table: Table, address: RowAddress, column: Column, bare: boolean): Reply {
@@ -199,6 +216,16 @@ function retrieveProperty(work: Work, table: Table, address: RowAddress, column:
   if (bare) return textReply(String(value), false);
   const context = `${work.root}$metadata#${table.entitySetName}(${id})/${column.property}`;
   return jsonReply(200, { '@odata.context': context, value });
+}
+
+/** The member that the body of a PUT must hold. */
+function memberOf(operation: Operation, table: Table, name: 'value' | '@odata.id'): unknown {
+  const body = jsonObjectBody(operation, table.entitySetName);
+  if (Object.hasOwn(body, name)) return body[name];
+  throw badPayload(
+    table.entitySetName,
+    `A property with name '${name}' was expected in the payload but was not found.`,
+  );
 }
 
 function writeProperty(work: Work, operation: Operation, table: Table, address: RowAddress, body: JsonObject): Reply {
@@ -218,9 +245,9 @@ function routeReference(
   const navigation = table.navigations.get(segment.name);
   if (!navigation) throw segmentNotFound(segment.name);
   if (operation.method === 'PUT') {
-    const body = jsonBody(operation, table.entitySetName);
-    const url = isJsonObject(body) ? body['@odata.id'] : undefined;
-    return writeProperty(work, operation, table, address, { [`${segment.name}@odata.bind`]: url ?? null });
+    const url = memberOf(operation, table, '@odata.id');
+    if (typeof url !== 'string') throw notPrimitive(table.entitySetName, url);
+    return writeProperty(work, operation, table, address, { [`${segment.name}@odata.bind`]: url });
   }
   if (operation.method === 'DELETE') {
     return writeProperty(work, operation, table, address, { [`${segment.name}@odata.bind`]: null });

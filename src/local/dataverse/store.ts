@@ -31,6 +31,11 @@ export interface Store {
   confirmedTransaction<Result>(work: () => Result, confirm: () => Promise<void> | undefined): Promise<Result>;
   /** Makes the table on first use. */
   ensure(table: Table): void;
+  /**
+   * Makes an index on a column and the row's id on first use, for queries that look for its values or follow a lookup
+   * backwards. Before the column can be dropped {@link columnIndex} must be.
+   */
+  index(table: Table, column: Column): void;
   /** Logical names of the tables that were made. */
   tables(): ReadonlySet<string>;
   /** The next row version of the organization. */
@@ -74,15 +79,19 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
 /** The column beside a lookup that may point to several tables. */
 export const typeColumn = (lookup: string): string => `${lookup}__type`;
 
+/** The index that {@link Store.index} makes on a column. */
+export const columnIndex = (table: string, column: string): string => `column_${table}_${column}`;
+
 /** Whether the lookup's table is stored beside it. */
 export const hasTypeColumn = (column: Column): boolean => column.kind === 'lookup' && column.targets.length !== 1;
 
 /** The SQL expression by which values of a column are compared. */
 export function comparable(column: Column, qualified: string): string {
-  return column.kind === 'text' || column.kind === 'memo' || column.kind === 'entityname'
-    ? `fold(${qualified})`
-    : qualified;
+  return isText(column) ? `fold(${qualified})` : qualified;
 }
+
+/** Whether a column holds text that people write. */
+export const isText = ({ kind }: Column): boolean => kind === 'text' || kind === 'memo' || kind === 'entityname';
 
 /** Opens the database in a file, or `:memory:`. */
 export function openStore(location: string): Store {
@@ -110,6 +119,7 @@ export function openStore(location: string): Store {
   };
 
   let made = tablesIn(database);
+  const indexes = new Set<string>();
   let version = Number(database.prepare('SELECT "version" FROM "_sequence"').get()?.['version'] ?? FIRST_VERSION);
   let depth = 0;
 
@@ -152,6 +162,15 @@ export function openStore(location: string): Store {
       database.exec(createTable(table));
       made.add(table.logicalName);
     },
+    index(table, column) {
+      const name = columnIndex(table.logicalName, column.logicalName);
+      if (indexes.has(name)) return;
+      store.ensure(table);
+      // With the id behind it rows come in the order of pages, so that a page of many equal values is not sorted.
+      const values = `${comparable(column, identifier(column.logicalName))}, ${identifier(table.primaryId)}`;
+      database.exec(`CREATE INDEX IF NOT EXISTS ${identifier(name)} ON ${identifier(table.logicalName)} (${values})`);
+      indexes.add(name);
+    },
     tables: () => made,
     nextVersion: () => ++version,
     close() {
@@ -175,8 +194,9 @@ export function openStore(location: string): Store {
         if (database.isTransaction) {
           database.exec(level === 0 ? 'ROLLBACK' : `ROLLBACK TO "level${level}"; RELEASE "level${level}"`);
         }
-        // Tables that were made inside are gone again.
+        // Tables and indexes that were made inside are gone again.
         made = tablesIn(database);
+        indexes.clear();
       },
     };
   };

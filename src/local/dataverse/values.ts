@@ -28,6 +28,10 @@ const INT64_AS_DOUBLE = 2 ** 63;
 const CHOICES_MAX = 150;
 const MONEY_DIGITS = 4;
 const DECIMAL_DIGITS = 10;
+const AGGREGATED_MONEY_DIGITS = 9;
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const NUMBER = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/;
 
 const EDM_TYPES: Readonly<Partial<Record<Column['kind'], string>>> = {
   text: 'Edm.String',
@@ -106,8 +110,9 @@ function readText(table: Table, column: Column, json: unknown): string | null {
   return json === '' ? null : json;
 }
 
-/** Position of the first character that XML 1.0 does not know, or -1. */
+/** Position of the first character that XML 1.0 does not know, or -1. Half a surrogate pair is none of its own. */
 function firstInvalidCharacter(text: string): number {
+  if (!text.isWellFormed()) return text.search(LONE_SURROGATE);
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
     if (code < 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return at;
@@ -128,7 +133,7 @@ function readInteger(table: Table, column: Column, json: unknown): number {
 
 function readNumber(table: Table, column: Column, json: unknown): number {
   // Microsoft.OData takes text for a double; for a decimal only under IEEE754Compatible, which the service does not offer.
-  const text = column.kind === 'double' && typeof json === 'string' && json.trim() !== '';
+  const text = column.kind === 'double' && typeof json === 'string' && NUMBER.test(json);
   const value = text ? Number(json) : json;
   if (typeof value !== 'number' || !Number.isFinite(value)) throw mismatch(table, column, json);
   return value;
@@ -215,6 +220,12 @@ export function writeValue(column: Column, value: StoredValue | undefined): unkn
       return value;
   }
 }
+
+/** A value that `$apply` computed; sums and averages of amounts have more digits than the amounts (documentation). */
+export const aggregatedValue = (column: Column, method: string, value: StoredValue): unknown =>
+  column.kind === 'money' && (method === 'sum' || method === 'average')
+    ? fixed(Number(value), AGGREGATED_MONEY_DIGITS)
+    : writeValue(column, value);
 
 const fixed = (value: number, digits: number): unknown =>
   Math.abs(value) < 1e21 ? JSON.rawJSON(value.toFixed(digits)) : value;

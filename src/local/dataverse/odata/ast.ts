@@ -72,13 +72,28 @@ export interface ExpandItem extends RowOptions {
   navigation: string;
   /** `$expand=navigation/$ref`. */
   ref: boolean;
+  /** Its options as they were written, decoded: `$select=subject`. */
+  text: readonly string[];
   /** Names of options that Dataverse knows no use for here, such as `$skip`, `$count`, `$levels`. */
   unknown: readonly string[];
 }
 
+/** One value of `aggregate(…)` in `$apply`. */
+export type Aggregate = {
+  /** The property of the answer. */
+  alias: string;
+} & ({ method: 'count' } | { method: 'sum' | 'average' | 'min' | 'max' | 'countdistinct'; path: PropertyPath });
+
+/** `$apply`: which rows, grouped by what (one group without groups), and the values of each group. */
+export interface Aggregation {
+  filter?: FilterExpression;
+  groups: readonly PropertyPath[];
+  aggregates: readonly Aggregate[];
+}
+
 export interface QueryOptions extends RowOptions {
   count?: boolean;
-  apply?: string;
+  apply?: Aggregation;
   fetchXml?: string;
   savedQuery?: string;
   userQuery?: string;

@@ -78,8 +78,8 @@ function parseOptions(
   navigation: string,
   text: string | undefined,
   depth: number,
-): RowOptions & { unknown: readonly string[] } {
-  if (text === undefined) return { unknown: [] };
+): RowOptions & { text: readonly string[]; unknown: readonly string[] } {
+  if (text === undefined) return { text: [], unknown: [] };
   if (text.trim() === '') {
     throw new ODataSyntaxError(
       `Missing expand option on navigation property '${navigation}'. If a parenthesis expression follows an expanded navigation property, then at least one expand option must be provided.`,
@@ -87,17 +87,20 @@ function parseOptions(
     );
   }
   const options: RowOptions = {};
+  const texts: string[] = [];
   const unknown: string[] = [];
   for (const option of splitOutside(text, ';')) {
     const equals = option.indexOf('=');
     const name = option.slice(0, equals < 0 ? undefined : equals).trim();
     if (name === '') continue;
     if (!name.startsWith('$') || equals < 0) throw invalidTerm(option.trim());
-    const parsed = parseRowOption(name, option.slice(equals + 1).trim(), new Map(), depth + 1);
+    const value = option.slice(equals + 1).trim();
+    const parsed = parseRowOption(name, value, new Map(), depth + 1);
+    texts.push(`${name}=${value}`);
     if (parsed) Object.assign(options, parsed);
     else unknown.push(name);
   }
-  return { ...options, unknown };
+  return { ...options, text: texts, unknown };
 }
 
 const notEmpty = (name: string, text: string): string => {

@@ -34,6 +34,10 @@ export function parseFilter(text: string, aliases: Aliases = new Map()): FilterE
   return filter;
 }
 
+/** Reads a condition at the front of a lexer. */
+export const readCondition = (lexer: Lexer, aliases: Aliases): FilterExpression =>
+  new FilterParser(lexer, aliases, 0).condition();
+
 /** Reads a column path or the alias of one at the front of a lexer: what `$orderby` sorts by. */
 export function readPath(lexer: Lexer, aliases: Aliases): PropertyPath {
   const operand = new FilterParser(lexer, aliases, 0).operand();

@@ -1,3 +1,4 @@
+import { parseApply } from './apply.ts';
 import type { QueryOptions } from './ast.ts';
 import { emptyOption, ODataSyntaxError } from './errors.ts';
 import { parseRowOption } from './expand.ts';
@@ -5,7 +6,6 @@ import { decodeQueryText } from './percent.ts';
 
 /** Options whose decoded text is handed on as it is. */
 const TEXT_OPTIONS = {
-  $apply: 'apply',
   $skiptoken: 'skiptoken',
   $deltatoken: 'deltatoken',
   $id: 'id',
@@ -38,6 +38,10 @@ function parseOption(
 ): Partial<QueryOptions> | undefined {
   if (isTextOption(name)) return { [TEXT_OPTIONS[name]]: value };
   if (name === '$count') return { count: parseCount(value.trim()) };
+  if (name === '$apply') {
+    if (value.trim() === '') throw emptyOption(name);
+    return { apply: parseApply(value.trim(), aliases) };
+  }
   return parseRowOption(name, value.trim(), aliases);
 }
 

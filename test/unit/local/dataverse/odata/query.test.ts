@@ -24,12 +24,11 @@ describe('query options', () => {
   test('texts that others read are handed on as they are', () => {
     expect(
       parseQuery(
-        'fetchXml=%3Cfetch%20top%3D%223%22%2F%3E&$skiptoken=%3Ccookie%20a=%22%253c%22/%3E&$apply=aggregate(x)&partitionId=P-1&$deltatoken=1%212',
+        'fetchXml=%3Cfetch%20top%3D%223%22%2F%3E&$skiptoken=%3Ccookie%20a=%22%253c%22/%3E&partitionId=P-1&$deltatoken=1%212',
       ),
     ).toMatchObject({
       fetchXml: '<fetch top="3"/>',
       skiptoken: '<cookie a="%3c"/>',
-      apply: 'aggregate(x)',
       partitionId: 'P-1',
       deltatoken: '1!2',
     });
@@ -100,8 +99,8 @@ describe('$expand', () => {
 
   test('references and options that the service refuses are told', () => {
     expect(parseQuery('$expand=primarycontactid/$ref,Tasks($skip=1;$levels=2)').expand).toEqual([
-      { navigation: 'primarycontactid', ref: true, unknown: [] },
-      { navigation: 'Tasks', ref: false, unknown: ['$skip', '$levels'] },
+      { navigation: 'primarycontactid', ref: true, text: [], unknown: [] },
+      { navigation: 'Tasks', ref: false, text: ['$skip=1', '$levels=2'], unknown: ['$skip', '$levels'] },
     ]);
     expect(() => parseQuery('$expand=Tasks/$count')).toThrow(ODataNotEmulatedError);
   });

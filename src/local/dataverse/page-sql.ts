@@ -1,0 +1,147 @@
+import { badQuery } from './errors.ts';
+import type { Column, Table } from './metadata.ts';
+import type { OrderItem } from './odata/ast.ts';
+import type { CookieBounds, CookieColumn, PageEnd } from './paging.ts';
+import { allOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
+import { comparable, hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn } from './store.ts';
+import type { Work } from './work.ts';
+
+/** Something that rows are sorted by. */
+export interface SortColumn extends CookieColumn {
+  /** The SQL expression. */
+  readonly compared: string;
+  readonly descending: boolean;
+}
+
+// SQL Server refuses a column that is named twice; so many different ones no table has a use for.
+const SORT_COLUMNS_MAX = 50;
+
+const TEXT_KINDS: ReadonlySet<Column['kind']> = new Set(['text', 'memo', 'entityname', 'choices', 'lookup']);
+
+/** The columns of `$orderby` and the id behind them, which makes the order one that pages can go on from. */
+export function sortColumns(builder: QueryBuilder, orderby: readonly OrderItem[] = []): SortColumn[] {
+  if (orderby.length > SORT_COLUMNS_MAX) throw badQuery(`At most ${SORT_COLUMNS_MAX} columns can be sorted by.`);
+  const primary: OrderItem = {
+    path: { kind: 'path', position: 0, segments: [builder.table.primaryId] },
+    direction: 'asc',
+  };
+  return [...orderby, primary].map(({ path, direction }) => {
+    const found = builder.column(path);
+    return {
+      name: path.segments.join('/'),
+      compared: found.column.kind === 'lookup' ? nameBehind(builder.work, found) : found.compared,
+      descending: direction === 'desc',
+      kind: cookieKind(found.column),
+    };
+  });
+}
+
+function cookieKind({ kind }: Column): CookieColumn['kind'] {
+  if (kind === 'guid') return 'guid';
+  return TEXT_KINDS.has(kind) ? 'text' : 'number';
+}
+
+/** Lookups sort by the primary name of the rows that they point to (documentation: "Order rows using OData"). */
+function nameBehind({ env }: Work, { column, alias, qualified }: ColumnInQuery): string {
+  const names = column.targets.flatMap((target): [string, string][] => {
+    const table = env.catalog.table(target);
+    const name = table?.columns.get(table.primaryName ?? '');
+    if (!table || !name || name.kind === 'unsupported') return [];
+    env.store.ensure(table);
+    const [from, id] = [identifier(table.logicalName), identifier(table.primaryId)];
+    const text = `(SELECT ${comparable(name, identifier(name.logicalName))} FROM ${from} WHERE ${id} = ${qualified})`;
+    return [[table.logicalName, text]];
+  });
+  if (!hasTypeColumn(column)) return names[0]?.[1] ?? qualified;
+  const type = `${alias}.${identifier(typeColumn(column.logicalName))}`;
+  // Logical names have no quotes: definitions with other names are refused.
+  const cases = names.map(([table, text]) => `WHEN '${table.replaceAll("'", "''")}' THEN ${text}`);
+  return cases.length === 0 ? qualified : `CASE ${type} ${cases.join(' ')} END`;
+}
+
+/** Reads rows in their order; each holds its sort values besides, for {@link cookieBounds}. */
+export function selectRows(
+  builder: QueryBuilder,
+  query: {
+    readonly sort: readonly SortColumn[];
+    /** Which rows. */
+    readonly where: Sql;
+    /** The end of the page before. */
+    readonly after: PageEnd | undefined;
+    readonly limit: number;
+    /** SQL names of the columns. */
+    readonly columns: readonly string[];
+  },
+): StoredRow[] {
+  const { sort, limit } = query;
+  const from = builder.from();
+  const where = query.after ? allOf([query.where, ...behind(sort, query.after.values)]) : query.where;
+  const columns = [
+    ...query.columns.map((name) => `t0.${identifier(name)} AS ${identifier(name)}`),
+    ...sort.map(({ compared }, index) => `${compared} AS "sort${index}"`),
+  ];
+  const terms = sort.map(({ descending }, index) => `"sort${index}"${descending ? ' DESC' : ''}`);
+  const order = terms.length === 0 ? '' : `ORDER BY ${terms.join(', ')} `;
+  return builder.work.env.store.all(`SELECT ${columns.join(', ')} ${from.text} WHERE ${where.text} ${order}LIMIT ?`, [
+    ...from.values,
+    ...where.values,
+    limit,
+  ]);
+}
+
+/** How many rows there are, counted no further than `most`. */
+export function countRows(builder: QueryBuilder, where: Sql, most: number): number {
+  const from = builder.from();
+  const row = builder.work.env.store.get(
+    `SELECT count(*) AS n FROM (SELECT 1 ${from.text} WHERE ${where.text} LIMIT ?)`,
+    [...from.values, ...where.values, most],
+  );
+  return Number(row?.['n'] ?? 0);
+}
+
+/** What the cookie of a page tells about the order. */
+export const cookieBounds = (sort: readonly SortColumn[], rows: readonly StoredRow[]): CookieBounds[] =>
+  sort.map(({ name, kind }, index) => ({
+    name,
+    kind,
+    first: rows[0]?.[`sort${index}`] ?? null,
+    last: rows.at(-1)?.[`sort${index}`] ?? null,
+  }));
+
+/** The rows that sort behind one with these values. Nulls come first, as in SQL Server and SQLite. */
+function behind(sort: readonly SortColumn[], values: readonly StoredValue[]): Sql[] {
+  const [first] = sort;
+  const value = values[0] ?? null;
+  if (!first || sort.length === 1 || value === null) return [after(sort, values)];
+  // Says no more than the other condition does, but in a form that an index on the first column can be used for.
+  const { compared, descending } = first;
+  const bound = descending ? `(${compared} <= ? OR ${compared} IS NULL)` : `${compared} >= ?`;
+  return [{ text: bound, values: [value] }, after(sort, values)];
+}
+
+function after(sort: readonly SortColumn[], values: readonly StoredValue[]): Sql {
+  const [first, ...rest] = sort;
+  if (!first) return { text: '0', values: [] };
+  const { compared, descending } = first;
+  const value = values[0] ?? null;
+  const further = after(rest, values.slice(1));
+  const same = value === null ? `${compared} IS NULL` : `${compared} = ?`;
+  let beyond: string;
+  if (value === null) beyond = descending ? '0' : `${compared} IS NOT NULL`;
+  else beyond = descending ? `(${compared} < ? OR ${compared} IS NULL)` : `${compared} > ?`;
+  const bound = value === null ? [] : [value];
+  if (rest.length === 0) return { text: beyond, values: bound };
+  return { text: `(${beyond} OR (${same} AND ${further.text}))`, values: [...bound, ...bound, ...further.values] };
+}
+
+/** The SQL columns that {@link createColumnWriter} needs for these columns of a table, with its id and version. */
+export function storedColumns(table: Table, columns: Iterable<Column>): string[] {
+  const names = new Set([table.primaryId]);
+  if (table.columns.has('versionnumber')) names.add('versionnumber');
+  for (const column of columns) {
+    if (column.kind === 'unsupported') continue;
+    names.add(column.logicalName);
+    if (hasTypeColumn(column)) names.add(typeColumn(column.logicalName));
+  }
+  return [...names];
+}
