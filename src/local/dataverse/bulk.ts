@@ -65,7 +65,7 @@ function updateMultiple(work: Work, table: Table, targets: readonly JsonObject[]
     seen.add(id);
     const change = readRow(work, table, target, 'update');
     if (address.kind === 'key') for (const { column } of address.columns) change.values.delete(column.logicalName);
-    updateRow(work, table, id, change);
+    updateRow(work, table, id, change, {}, address.kind === 'key');
   }
 }
 

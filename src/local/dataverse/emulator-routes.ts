@@ -55,7 +55,8 @@ function addRule(emulator: Emulator, body: Buffer): Reply {
   }
   const rule = ruleSchema.safeParse(given);
   if (!rule.success) return json(400, { error: z.prettifyError(rule.error) });
-  return json(201, emulator.rules.add(rule.data));
+  const added = emulator.rules.add(rule.data);
+  return added ? json(201, added) : json(400, { error: 'There are too many rules; DELETE some first' });
 }
 
 function removeRules(emulator: Emulator, id: string | undefined): Reply {

@@ -4,6 +4,7 @@ import type { Rules } from './rules.ts';
 import type { Authenticator } from './security.ts';
 import type { RunSynchronousSteps } from './synchronous-steps.ts';
 import type { Turn } from './turns.ts';
+import type { WebServers } from './web-servers.ts';
 import type { Environment } from './work.ts';
 
 /** What the HTTP side of the emulator works with. */
@@ -18,7 +19,8 @@ export interface Emulator {
   /** Aborted when the emulator ends; what waits for a synchronous step then gives up. */
   readonly stopping: AbortController;
   readonly runSynchronousSteps: RunSynchronousSteps;
-  readonly dopHint: number;
+  /** How fast requests are answered, and how many. */
+  readonly webServers: WebServers;
   readonly bodyMax: number;
   log(line: string): void;
   idle(): Promise<void>;

@@ -12,9 +12,19 @@ export function headersOf(incoming: IncomingMessage): Map<string, string> {
 /** Sends a reply with what every answer has in common. */
 export function send(response: ServerResponse, reply: Reply, common: Readonly<Record<string, string>> = {}): void {
   const body = reply.body === undefined ? undefined : Buffer.from(reply.body);
-  const length = body ? { 'Content-Length': String(body.length) } : {};
-  response.writeHead(reply.status, reply.reason, { ...common, ...reply.headers, ...length });
+  writeHead(response, reply, common, body?.length);
   response.end(body);
+}
+
+/** Writes what stands before the body, which has `length` bytes; undefined when there is none. */
+export function writeHead(
+  response: ServerResponse,
+  reply: Reply,
+  common: Readonly<Record<string, string>>,
+  length: number | undefined,
+): void {
+  const lengthHeader = length === undefined ? {} : { 'Content-Length': String(length) };
+  response.writeHead(reply.status, reply.reason, { ...common, ...reply.headers, ...lengthHeader });
 }
 
 /** The whole body. Throws WireError 413 once it is longer than `max`; the rest is read and dropped. */

@@ -1,3 +1,4 @@
+import type { Effort } from './effort.ts';
 import { unexpected, WireError } from './errors.ts';
 import type { RowEvent } from './events/row-event.ts';
 import { actingUser } from './impersonation.ts';
@@ -20,6 +21,8 @@ export interface Session {
   readonly root: string;
   readonly correlationId: string;
   readonly requestId: string;
+  /** Grows with every operation. */
+  readonly effort: Effort;
   /** What the rules do to an operation inside a `$batch`; delays are waited for before the whole is answered. */
   intervene(request: ApiRequest, facts: OperationFacts): Intervention;
   /** Told of every operation inside a `$batch`; status 0 when the connection is reset instead. */
@@ -57,6 +60,7 @@ export function newWork(session: Session, request: ApiRequest, contentIds?: Map<
     correlationId: session.correlationId,
     requestId: session.requestId,
     tag: tagOf(request),
+    effort: session.effort,
     events: [],
     ...(contentIds ? { contentIds } : {}),
   };

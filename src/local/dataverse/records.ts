@@ -1,5 +1,6 @@
 import { computeColumns, fillChangedRow, fillNewRow } from './derive.ts';
 import { directoryRowChanging, directoryRowCreated, directoryRowDeleted, prepareDirectoryRow } from './directory.ts';
+import { countWrite } from './effort.ts';
 import {
   alreadyExists,
   concurrencyNotEnabled,
@@ -30,14 +31,16 @@ export interface Conditions {
   ifNoneMatch?: string;
 }
 
-/** Creates a row and answers its id. */
-export function createRow(work: Work, table: Table, change: RowChange): string {
+/** Creates a row and answers its id. `byKey`: an alternate key names it. */
+export function createRow(work: Work, table: Table, change: RowChange, byKey = false): string {
   const { env, caller } = work;
+  countWrite(work.effort, 'create', byKey);
   env.store.ensure(table);
   const depth = env.guard.require(caller, table, 'Create');
   requireReferences(work, table, change);
   const sent = new Set(change.values.keys());
   const values = change.values;
+  env.checkRow(table.logicalName, values);
   prepareDirectoryRow(work, table, values);
   fillNewRow(work, table, values);
   computeColumns(work, table, values);
@@ -59,9 +62,17 @@ export function createRow(work: Work, table: Table, change: RowChange): string {
   return id;
 }
 
-/** Writes columns into a row that exists. Throws WireError 404, 412 or 403. */
-export function updateRow(work: Work, table: Table, id: string, change: RowChange, conditions: Conditions = {}): void {
+/** Writes columns into a row that exists. `byKey`: an alternate key names it. Throws WireError 404, 412 or 403. */
+export function updateRow(
+  work: Work,
+  table: Table,
+  id: string,
+  change: RowChange,
+  conditions: Conditions = {},
+  byKey = false,
+): void {
   const { env, caller } = work;
+  countWrite(work.effort, 'update', byKey);
   const current = readStored(work, table, id);
   if (!current) throw rowNotFound(table.logicalName, id);
   requireRight(work, table, 'Write', current);
@@ -70,6 +81,7 @@ export function updateRow(work: Work, table: Table, id: string, change: RowChang
   const { values } = change;
   values.delete(table.primaryId);
   const sent = new Set(values.keys());
+  env.checkRow(table.logicalName, values);
   if (values.has('ownerid') && values.get('ownerid') !== current['ownerid']) {
     env.guard.require(caller, table, 'Assign');
   }
@@ -92,7 +104,8 @@ export function updateRow(work: Work, table: Table, id: string, change: RowChang
 }
 
 /** Deletes a row, and does with the rows that point to it what their relationships say. */
-export function deleteRow(work: Work, table: Table, id: string, conditions: Conditions = {}): void {
+export function deleteRow(work: Work, table: Table, id: string, conditions: Conditions = {}, byKey = false): void {
+  countWrite(work.effort, 'delete', byKey);
   const current = readStored(work, table, id);
   if (!current) throw rowNotFound(table.logicalName, id);
   requireRight(work, table, 'Delete', current);
@@ -119,7 +132,7 @@ export function upsertRow(
     const change = read('update');
     // The key's own columns are dropped from the body of a row that exists.
     if (address.kind === 'key') for (const { column } of address.columns) dropColumn(change, column.logicalName);
-    updateRow(work, table, found, change, conditions);
+    updateRow(work, table, found, change, conditions, address.kind === 'key');
     return { id: found, created: false };
   }
   const change = read('create');
@@ -134,7 +147,17 @@ export function upsertRow(
       if (hasTypeColumn(column)) change.values.set(typeColumn(column.logicalName), column.targets[0] ?? null);
     }
   }
-  return { id: createRow(work, table, change), created: true };
+  return { id: createRow(work, table, change, address.kind === 'key'), created: true };
+}
+
+/** A lookup that only a key in the URL names; of several tables, the first that has the row. */
+function copyLookup(work: Work, column: Column, id: string, change: RowChange): void {
+  const target = column.targets.find((name) => {
+    const table = work.env.catalog.table(name);
+    return table && readStored(work, table, id);
+  });
+  if (target === undefined) throw rowNotFound(column.targets[0] ?? column.logicalName, id);
+  setLookup(change, { column, target }, { table: target, id });
 }
 
 function dropColumn(change: RowChange, name: string): void {

@@ -1,5 +1,6 @@
 import { rolePrivileges } from './bound-operations.ts';
 import { routeDefinitions } from './definitions.ts';
+import { countRead } from './effort.ts';
 import { badQuery, methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, WireError } from './errors.ts';
 import { reactivateKey } from './key-routes.ts';
 import type { PathSegment, QueryOptions } from './odata/ast.ts';
@@ -104,7 +105,9 @@ function messageOf({ method, headers }: ApiRequest, oneRow: boolean): string {
  */
 export function execute(work: Work, request: ApiRequest, facts: OperationFacts): Reply {
   const operation = readOperation(request);
-  return work.env.store.transaction(() => wireErrors(() => route(work, operation, facts)));
+  const reply = work.env.store.transaction(() => wireErrors(() => route(work, operation, facts)));
+  countRead(work.effort, operation, facts);
+  return reply;
 }
 
 function route(work: Work, given: Operation, facts: OperationFacts): Reply {

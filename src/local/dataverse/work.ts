@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
+import type { Effort } from './effort.ts';
 import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
 import type { Keys } from './keys.ts';
 import type { Catalog, Table } from './metadata.ts';
@@ -7,7 +8,7 @@ import type { PrivilegeCatalog } from './privileges.ts';
 import type { Roles } from './roles.ts';
 import type { Caller, Guard } from './security.ts';
 import type { Steps } from './steps.ts';
-import type { Store } from './store.ts';
+import type { Store, StoredValue } from './store.ts';
 
 /** The facts of the organization that the emulator plays. */
 export interface Organization extends OrganizationFacts {
@@ -43,6 +44,8 @@ export interface Environment {
   readonly assumptions: Assumptions;
 }
 
+  /** Throws WireError when a rule refuses to have these values written into a row of the table. */
+  checkRow(table: string, values: ReadonlyMap<string, StoredValue>): void;
 /** A row that another request, or another operation of the change set, names. */
 export interface RowReference {
   readonly table: Table;
@@ -63,4 +66,6 @@ export interface Work {
   readonly contentIds?: Map<string, RowReference>;
   /** Raised by writes; delivered once the transaction is committed. */
   readonly events: RowEvent[];
+  /** What the whole HTTP request made the service do so far. */
+  readonly effort: Effort;
 }
