@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { type AttributeJson, type DefinitionJson, definitionSchema } from './definition-schema.ts';
 
 /** How a column's value is held and written; `unsupported` columns are defined but hold no value here. */
@@ -114,23 +113,29 @@ export interface TableName {
   readonly primaryId: string;
 }
 
-/** The tables that exist, each read from its file when it is first asked for. */
+/** The tables that exist and what defines them. The writers leave checks to their callers. */
 export interface Catalog {
   readonly names: readonly TableName[];
+  /** Another one after every change of a definition. */
+  readonly version: string;
   table(logicalName: string): Table | undefined;
   tableOfSet(entitySetName: string): Table | undefined;
   tableOfId(metadataId: string): Table | undefined;
+  /** The global choices in the Web API's form, by name. */
+  choices(): ReadonlyMap<string, Definition>;
+  /** Stores a table's own properties; its columns and relationships have writers of their own. */
+  saveTable(definition: Definition): void;
+  /** Removes the table and its columns, not its relationships. */
+  removeTable(logicalName: string): void;
+  saveColumn(table: string, column: Definition): void;
+  removeColumn(table: string, logicalName: string): void;
+  saveRelationship(relationship: Definition): void;
+  removeRelationship(relationship: Definition): void;
+  saveChoice(choice: Definition): void;
+  removeChoice(name: string): void;
+  /** Must be called when a transaction that may have changed definitions is undone. */
+  changed(): void;
 }
-
-const index = z.array(
-  z.object({
-    LogicalName: z.string(),
-    EntitySetName: z.string(),
-    SchemaName: z.string(),
-    MetadataId: z.string(),
-    PrimaryIdAttribute: z.string(),
-  }),
-);
 
 const KINDS: Readonly<Record<string, ColumnKind>> = {
   StringType: 'text',
@@ -158,37 +163,6 @@ const folder = new URL('./metadata/', import.meta.url);
 
 /** A file of the metadata folder, parsed. */
 export const readMetadataFile = (path: string): unknown => JSON.parse(readFileSync(new URL(path, folder), 'utf8'));
-
-/** Opens the tables of the metadata folder. */
-export function openCatalog(): Catalog {
-  const names = index.parse(readMetadataFile('index.json')).map((entry) => ({
-    logicalName: entry.LogicalName,
-    entitySetName: entry.EntitySetName,
-    schemaName: entry.SchemaName,
-    metadataId: entry.MetadataId,
-    primaryId: entry.PrimaryIdAttribute,
-  }));
-  const byName = new Map(names.map((name) => [name.logicalName, name]));
-  const bySet = new Map(names.map((name) => [name.entitySetName, name.logicalName]));
-  const byId = new Map(names.map((name) => [name.metadataId, name.logicalName]));
-  const loaded = new Map<string, Table>();
-
-  const table = (logicalName: string | undefined): Table | undefined => {
-    if (logicalName === undefined || !byName.has(logicalName)) return undefined;
-    let found = loaded.get(logicalName);
-    if (!found) {
-      found = parseTable(readMetadataFile(`entitydefinitions/${logicalName}.json`));
-      loaded.set(logicalName, found);
-    }
-    return found;
-  };
-  return {
-    names,
-    table,
-    tableOfSet: (entitySetName) => table(bySet.get(entitySetName)),
-    tableOfId: (metadataId) => table(byId.get(metadataId.toLowerCase())),
-  };
-}
 
 /** A table from its definition in the Web API's form. Throws a ZodError when it is none. */
 export function parseTable(json: unknown): Table {

@@ -77,6 +77,7 @@ function tagOf(request: ApiRequest): string | undefined {
 
 /** What was read inside a transaction that is undone may be wrong now. */
 export function forgetRolledBack(env: Environment): void {
+  env.catalog.changed();
   env.keys.changed();
   env.steps.changed();
 }

@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../../shared/clock.ts';
 import { type NewId, newGuid } from '../../shared/ids.ts';
 import { createCallLog } from './calls.ts';
+import { openCatalog } from './catalog.ts';
 import type { Emulator } from './emulator.ts';
 import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
 import { createEventQueue } from './events/queue.ts';
 import { serve } from './exchange.ts';
 import { openKeys } from './keys.ts';
-import { openCatalog } from './metadata.ts';
 import { openPrivileges } from './privileges.ts';
 import { openRoles } from './roles.ts';
 import { createRules } from './rules.ts';
@@ -111,10 +111,10 @@ export async function startDataverse(options: DataverseOptions): Promise<Dataver
 function openEmulator(options: DataverseOptions): Emulator {
   const clock = options.clock ?? systemClock;
   const newId = options.newId ?? newGuid;
-  const catalog = openCatalog();
   const turn = createTurns();
   const transport = options.transport ?? fetchTransport;
   const store = openStore(options.database ?? ':memory:');
+  const catalog = openCatalog(store);
   const name = options.organization?.name ?? 'local';
   const organization: Organization = {
     id: options.organization?.id ?? derivedGuid(`organization/${name}`),
@@ -157,10 +157,13 @@ function openEmulator(options: DataverseOptions): Emulator {
     assumptions: {
       duplicateTargets: { status: 400, code: '0x80040203' },
       readOnlyColumns: 'ignored',
+      keyCharacters: 'refused',
+      definitionOptions: 'refused',
+      definitionTextFilters: 'refused',
       ...options.assumptions,
     },
-  };
     checkRow: rules.checkRow,
+  };
   const administrator: Caller = {
     userId: ADMINISTRATOR_ID,
     objectId: undefined,

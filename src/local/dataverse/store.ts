@@ -29,11 +29,15 @@ export interface Store {
   transaction<Result>(work: () => Result): Result;
   /** The same, committed only when `confirm` resolves; until then nothing else may use the store. May not be nested. */
   confirmedTransaction<Result>(work: () => Result, confirm: () => Promise<void> | undefined): Promise<Result>;
-  /** Makes the table on first use. */
+  /** Makes the table on first use, and the columns that it lacks. */
   ensure(table: Table): void;
+  /** Drops a table with all its rows. */
+  dropTable(logicalName: string): void;
+  /** Drops a column with its values and the indexes that it is in. */
+  dropColumn(table: string, column: Column): void;
   /**
    * Makes an index on a column and the row's id on first use, for queries that look for its values or follow a lookup
-   * backwards. Before the column can be dropped {@link columnIndex} must be.
+   * backwards.
    */
   index(table: Table, column: Column): void;
   /** Logical names of the tables that were made. */
@@ -80,7 +84,7 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
 export const typeColumn = (lookup: string): string => `${lookup}__type`;
 
 /** The index that {@link Store.index} makes on a column. */
-export const columnIndex = (table: string, column: string): string => `column_${table}_${column}`;
+const columnIndex = (table: string, column: string): string => `column_${table}_${column}`;
 
 /** Whether the lookup's table is stored beside it. */
 export const hasTypeColumn = (column: Column): boolean => column.kind === 'lookup' && column.targets.length !== 1;
@@ -119,7 +123,20 @@ export function openStore(location: string): Store {
   };
 
   let made = tablesIn(database);
+  // A changed definition is another object, so that its new columns are added when it is first used.
+  let ensured = new WeakSet<Table>();
   const indexes = new Set<string>();
+  // Whether the transaction in progress changed tables, columns or indexes.
+  let reshaped = false;
+  const reshape = (sql: string): void => {
+    database.exec(sql);
+    reshaped = true;
+  };
+  const forgetSchema = (): void => {
+    made = tablesIn(database);
+    ensured = new WeakSet();
+    indexes.clear();
+  };
   let version = Number(database.prepare('SELECT "version" FROM "_sequence"').get()?.['version'] ?? FIRST_VERSION);
   let depth = 0;
 
@@ -158,9 +175,25 @@ export function openStore(location: string): Store {
       }
     },
     ensure(table) {
-      if (made.has(table.logicalName)) return;
-      database.exec(createTable(table));
+      if (ensured.has(table)) return;
+      if (made.has(table.logicalName)) for (const sql of addColumns(database, table)) reshape(sql);
+      else reshape(createTable(table));
       made.add(table.logicalName);
+      ensured.add(table);
+    },
+    dropTable(logicalName) {
+      reshape(`DROP TABLE IF EXISTS ${identifier(logicalName)}`);
+      forgetSchema();
+    },
+    dropColumn(table, column) {
+      if (!made.has(table)) return;
+      const existing = columnsIn(database, table);
+      for (const name of physicalColumns(column).keys()) {
+        if (!existing.has(name)) continue;
+        for (const index of indexesOf(database, table, name)) reshape(`DROP INDEX ${identifier(index)}`);
+        reshape(`ALTER TABLE ${identifier(table)} DROP COLUMN ${identifier(name)}`);
+      }
+      forgetSchema();
     },
     index(table, column) {
       const name = columnIndex(table.logicalName, column.logicalName);
@@ -168,7 +201,7 @@ export function openStore(location: string): Store {
       store.ensure(table);
       // With the id behind it rows come in the order of pages, so that a page of many equal values is not sorted.
       const values = `${comparable(column, identifier(column.logicalName))}, ${identifier(table.primaryId)}`;
-      database.exec(`CREATE INDEX IF NOT EXISTS ${identifier(name)} ON ${identifier(table.logicalName)} (${values})`);
+      reshape(`CREATE INDEX IF NOT EXISTS ${identifier(name)} ON ${identifier(table.logicalName)} (${values})`);
       indexes.add(name);
     },
     tables: () => made,
@@ -181,6 +214,7 @@ export function openStore(location: string): Store {
   const begin = (): { commit(): void; undo(): void } => {
     const level = depth;
     const before = version;
+    if (level === 0) reshaped = false;
     database.exec(level === 0 ? 'BEGIN IMMEDIATE' : `SAVEPOINT "level${level}"`);
     depth = level + 1;
     return {
@@ -194,9 +228,8 @@ export function openStore(location: string): Store {
         if (database.isTransaction) {
           database.exec(level === 0 ? 'ROLLBACK' : `ROLLBACK TO "level${level}"; RELEASE "level${level}"`);
         }
-        // Tables and indexes that were made inside are gone again.
-        made = tablesIn(database);
-        indexes.clear();
+        // Tables, columns and indexes that were made inside are gone again.
+        if (reshaped) forgetSchema();
       },
     };
   };
@@ -213,16 +246,48 @@ function tablesIn(database: DatabaseSync): Set<string> {
   return new Set(rows.map((row) => String(row['name'])));
 }
 
+/** The columns that hold a column's values in the database, with their SQL types. */
+export function physicalColumns(column: Column): Map<string, string> {
+  const columns = new Map<string, string>();
+  if (column.kind === 'unsupported') return columns;
+  columns.set(column.logicalName, SQL_TYPES[column.kind]);
+  if (hasTypeColumn(column)) columns.set(typeColumn(column.logicalName), 'TEXT');
+  return columns;
+}
+
 function createTable(table: Table): string {
-  const columns: string[] = [];
-  for (const column of table.columns.values()) {
-    if (column.kind === 'unsupported') continue;
-    const primary = column.logicalName === table.primaryId ? ' PRIMARY KEY' : '';
-    columns.push(`${identifier(column.logicalName)} ${SQL_TYPES[column.kind]}${primary}`);
-    if (hasTypeColumn(column)) columns.push(`${identifier(typeColumn(column.logicalName))} TEXT`);
-  }
+  const columns = [...table.columns.values()].flatMap((column) =>
+    [...physicalColumns(column)].map(([name, type]) => {
+      const primary = name === table.primaryId ? ' PRIMARY KEY' : '';
+      return `${identifier(name)} ${type}${primary}`;
+    }),
+  );
   return `CREATE TABLE IF NOT EXISTS ${identifier(table.logicalName)} (${columns.join(', ')}) STRICT`;
 }
+
+const columnsIn = (database: DatabaseSync, table: string): Set<string> =>
+  new Set(
+    database
+      .prepare('SELECT name FROM pragma_table_info(?)')
+      .all(table)
+      .map((row) => String(row['name'])),
+  );
+
+/** The statements that add what an earlier definition of the table did not have. */
+function addColumns(database: DatabaseSync, table: Table): string[] {
+  const existing = columnsIn(database, table.logicalName);
+  const added = [...table.columns.values()].flatMap((column) => [...physicalColumns(column)]);
+  return added
+    .filter(([name]) => !existing.has(name))
+    .map(([name, type]) => `ALTER TABLE ${identifier(table.logicalName)} ADD COLUMN ${identifier(name)} ${type}`);
+}
+
+/** Those whose text names the column; indexes on expressions have no columns to ask for. */
+const indexesOf = (database: DatabaseSync, table: string, column: string): string[] =>
+  database
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND instr(sql, ?) > 0")
+    .all(table, identifier(column))
+    .map((row) => String(row['name']));
 
 function uniqueViolation(error: unknown): UniqueViolation | undefined {
   const text = error instanceof Error ? error.message : '';

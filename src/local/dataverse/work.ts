@@ -23,6 +23,12 @@ export interface Assumptions {
   readonly duplicateTargets: { readonly status: number; readonly code: string };
   /** What becomes of a column in a body that cannot be written. */
   readonly readOnlyColumns: 'ignored' | 'refused';
+  /** What becomes of a key in a path with one of the characters that are documented as not working there. */
+  readonly keyCharacters: 'refused' | 'taken';
+  /** `$top`, `$orderby` and `$count` of definitions. */
+  readonly definitionOptions: 'refused' | 'answered';
+  /** `contains`, `startswith` and `endswith` in a filter of definitions. */
+  readonly definitionTextFilters: 'refused' | 'answered';
 }
 
 /** What every request works on. */
@@ -42,10 +48,10 @@ export interface Environment {
   /** Most rows that an aggregation may read. */
   readonly aggregateMax: number;
   readonly assumptions: Assumptions;
-}
-
   /** Throws WireError when a rule refuses to have these values written into a row of the table. */
   checkRow(table: string, values: ReadonlyMap<string, StoredValue>): void;
+}
+
 /** A row that another request, or another operation of the change set, names. */
 export interface RowReference {
   readonly table: Table;
@@ -64,8 +70,8 @@ export interface Work {
   readonly tag?: string | undefined;
   /** Rows that earlier operations of the change set made, by their Content-ID. */
   readonly contentIds?: Map<string, RowReference>;
-  /** Raised by writes; delivered once the transaction is committed. */
-  readonly events: RowEvent[];
   /** What the whole HTTP request made the service do so far. */
   readonly effort: Effort;
+  /** Raised by writes; delivered once the transaction is committed. */
+  readonly events: RowEvent[];
 }

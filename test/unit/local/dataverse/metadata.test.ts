@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { openCatalog, parseTable, readMetadataFile, type Table } from '../../../../src/local/dataverse/metadata.ts';
+import { openCatalog } from '../../../../src/local/dataverse/catalog.ts';
+import { parseTable, readMetadataFile, type Table } from '../../../../src/local/dataverse/metadata.ts';
 
 const catalog = openCatalog();
 const files = readdirSync(new URL('../../../../src/local/dataverse/metadata/entitydefinitions/', import.meta.url));

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { openCatalog, type Table } from '../../../../src/local/dataverse/metadata.ts';
+import { openCatalog } from '../../../../src/local/dataverse/catalog.ts';
+import type { Table } from '../../../../src/local/dataverse/metadata.ts';
 import { derivedGuid, fold, openStore, type Store, UniqueViolation } from '../../../../src/local/dataverse/store.ts';
 
 const account = openCatalog().table('account') as Table;

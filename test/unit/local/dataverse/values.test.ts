@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Column, openCatalog, type Table } from '../../../../src/local/dataverse/metadata.ts';
+import { openCatalog } from '../../../../src/local/dataverse/catalog.ts';
+import type { Column, Table } from '../../../../src/local/dataverse/metadata.ts';
 import { formatValue, readValue, writeValue } from '../../../../src/local/dataverse/values.ts';
 
 const catalog = openCatalog();
