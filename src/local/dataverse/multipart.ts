@@ -157,7 +157,7 @@ function countOperation(reader: BatchReader, inChangeSet: boolean): void {
 
 function parseRequestLine(line: string): { method: string; url: string } {
   const [, method, url, version] = REQUEST_LINE.exec(line) ?? [];
-  if (!method || !url) {
+  if (!method || !url || hasControlCharacter(line)) {
     throw new BatchFormatError(
       `The request line '${line}' at the beginning of the batch operation is invalid. A request line must be in the format of 'HttpMethod RequestUrl HttpVersion'.`,
     );
@@ -184,6 +184,15 @@ function refuseRepeatedContentIds(operations: readonly BatchOperation[]): void {
   }
 }
 
+/** Such as a CR in the middle of a line, which would be a line end to others. */
+function hasControlCharacter(line: string): boolean {
+  for (let at = 0; at < line.length; at += 1) {
+    const code = line.charCodeAt(at);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return true;
+  }
+  return false;
+}
+
 interface HeaderBlock {
   headers: ReadonlyMap<string, string>;
   /** Where what follows the blank line begins. */
@@ -207,7 +216,7 @@ function readHeaders(section: Buffer, start: number): HeaderBlock {
     end = line.end;
     if (line.text === '') break;
     const colon = line.text.indexOf(':');
-    if (colon <= 0) {
+    if (colon <= 0 || hasControlCharacter(line.text)) {
       throw new BatchFormatError(
         `The header value '${line.text}' is invalid. A header must be in the format of 'HeaderName: HeaderValue'.`,
       );

@@ -89,6 +89,7 @@ const SHARED_PRIVILEGES: Readonly<Record<string, string>> = {
   systemuserroles: 'Role',
   teamroles: 'Role',
   teammembership: 'Team',
+  activityparty: 'Activity',
 };
 
 /** Definitions of these privileges are older than the pages that list them. */
@@ -163,7 +164,10 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
   for (const name of [...NEW_ROLE_PRIVILEGES, ...CUSTOMIZER_PRIVILEGES, ...MISCELLANEOUS])
     derive(name, undefined, ['Global']);
 
-  const of = (table: Table, right: Right): Privilege | undefined => byTable.get(table.logicalName)?.get(right);
+  // Pairs of many-to-many relationships are guarded by the rights on the rows that they link.
+  const isGuarded = ({ logicalName, raw }: Table) => raw['IsIntersect'] !== true || logicalName in SHARED_PRIVILEGES;
+  const of = (table: Table, right: Right): Privilege | undefined =>
+    isGuarded(table) ? byTable.get(table.logicalName)?.get(right) : undefined;
   return {
     all: () => [...byName.values()],
     of,

@@ -14,7 +14,7 @@ import {
 } from './errors.ts';
 import { raiseCreate, raiseDelete, raiseUpdate } from './event-source.ts';
 import type { Column, Table } from './metadata.ts';
-import type { RowChange } from './payload.ts';
+import { type RowChange, setLookup } from './payload.ts';
 import type { Right } from './privileges.ts';
 import { reaches } from './reach.ts';
 import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
@@ -25,7 +25,7 @@ import type { Work } from './work.ts';
 
 /** What `If-Match` and `If-None-Match` ask for. */
 export interface Conditions {
-  /** `*`, or an ETag. */
+  /** `*`, or ETags. */
   ifMatch?: string;
   /** `*`, or an ETag (of a retrieve). */
   ifNoneMatch?: string;
@@ -143,8 +143,8 @@ export function upsertRow(
       if (change.values.has(column.logicalName)) continue;
       // Times of a URL are in their stored form already; the rest has to pass as if it stood in the body.
       const isTime = column.kind === 'datetime' || column.kind === 'dateonly';
-      change.values.set(column.logicalName, isTime ? value : readValue(table, column, value));
-      if (hasTypeColumn(column)) change.values.set(typeColumn(column.logicalName), column.targets[0] ?? null);
+      if (column.kind === 'lookup') copyLookup(work, column, String(value), change);
+      else change.values.set(column.logicalName, isTime ? value : readValue(table, column, value));
     }
   }
   return { id: createRow(work, table, change, address.kind === 'key'), created: true };
@@ -189,7 +189,7 @@ function requireReferences(work: Work, table: Table, change: RowChange): void {
 function checkVersion(table: Table, current: StoredRow, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch === '*') return;
   if (!table.optimisticConcurrency) throw concurrencyNotEnabled(table.logicalName);
-  if (ifMatch !== etagOf(current)) throw versionMismatch();
+  if (!ifMatch.split(',').some((one) => one.trim() === etagOf(current))) throw versionMismatch();
 }
 
 /** Of these tables the platform sets the rest by itself. */
@@ -258,8 +258,10 @@ function detachRelated(work: Work, table: Table, id: string): void {
     const other = env.catalog.table(name);
     if (!other) continue;
     for (const { column, target, onDelete } of other.lookupRelationships) {
-      if (target !== table.logicalName || onDelete === 'NoCascade') continue;
-      for (const related of rowsPointingTo(work, other, column, table.logicalName, id)) {
+      // What belongs to an activity hangs on the row that every activity has in activitypointer.
+      const concerned = target === table.logicalName || (table.isActivity && target === 'activitypointer');
+      if (!concerned || onDelete === 'NoCascade') continue;
+      for (const related of rowsPointingTo(work, other, column, target, id)) {
         if (onDelete === 'Restrict') throw deleteRestricted();
         if (onDelete === 'Cascade') deleteRow(work, other, related);
         else clearLookup(work, other, column, related);

@@ -112,7 +112,8 @@ function readText(table: Table, column: Column, json: unknown): string | null {
 
 /** Position of the first character that XML 1.0 does not know, or -1. Half a surrogate pair is none of its own. */
 function firstInvalidCharacter(text: string): number {
-  if (!text.isWellFormed()) return text.search(LONE_SURROGATE);
+  const lone = text.search(LONE_SURROGATE);
+  if (lone >= 0) return lone;
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
     if (code < 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return at;
