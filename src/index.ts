@@ -8,8 +8,10 @@ app.setup({ enableHttpStream: true });
 // In Azure an app that fails before its first registration just looks empty; after one, the failure is reported.
 registerRoutes(healthRoutes, { clock: systemClock, assertSettings: () => {} });
 
-const [{ createServices }, { registerFunctions }] = await Promise.all([
+const [{ createServices }, { registerFunctions, registerHooks }] = await Promise.all([
   import('./functions/services.ts'),
   import('./functions/register.ts'),
 ]);
-registerFunctions(createServices(process.env));
+const services = createServices(process.env);
+registerFunctions(services);
+registerHooks(services);

@@ -4,6 +4,7 @@ import { isoTime } from '../shared/clock.ts';
 import type { NewId } from '../shared/ids.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { ActivationDefinition } from './definition.ts';
 import {
   CONTAINER,
@@ -28,6 +29,7 @@ export interface ActivationsOptions {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly log: Log;
+  readonly telemetry?: Telemetry;
   /** Temporary files go below it. */
   readonly workFolder: string;
   /** Rows of a chunk, which one message carries out. */

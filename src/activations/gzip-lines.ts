@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { createGzip, gunzip, gzip } from 'node:zlib';
+import { parseExactJson } from '../shared/exact-json.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { StorageError } from '../storage/errors.ts';
 
@@ -48,5 +49,5 @@ export async function readLines(blobs: BlobStore, path: string, signal?: AbortSi
   const blob = await blobs.read(path, signal);
   if (!blob) return undefined;
   const text = (await unpack(blob.body)).toString('utf8');
-  return text.split('\n').flatMap((line) => (line ? [JSON.parse(line) as unknown] : []));
+  return text.split('\n').flatMap((line) => (line ? [parseExactJson(line)] : []));
 }

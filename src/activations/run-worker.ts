@@ -6,6 +6,7 @@ import { unreachable } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Log } from '../telemetry/log.ts';
+import { noTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
 import { type Chunk, giveUpChunkRows, writeChunkRows } from './chunks.ts';
 import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { CONTAINER, readDefinition } from './definitions.ts';
@@ -22,6 +23,7 @@ import { snapshotPath } from './snapshot.ts';
 import { downloadSource, findSource, type SourceBlob } from './source.ts';
 import type { StateStore } from './states.ts';
 import type { OpenTarget } from './target.ts';
+import { tellRun } from './tell-run.ts';
 import type { Turns } from './turns.ts';
 
 export const CHUNK_QUEUE = 'activation-chunks';
@@ -39,6 +41,7 @@ export interface RunWorkerTools {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly log: Log;
+  readonly telemetry?: Telemetry;
   /** Temporary files go below it and are gone when the work ends. */
   readonly workFolder: string;
   readonly chunkRows: number;
@@ -107,12 +110,17 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
     signal?: AbortSignal,
   ): Promise<RunRecord> => {
     const { activation, id } = record.run;
+    let isOurs = false;
     const after = await runs.change(
       activation,
       id,
-      (now) => (isEnded(now.run.state) ? undefined : change(now)),
+      (now) => {
+        isOurs = !isEnded(now.run.state);
+        return isOurs ? change(now) : undefined;
+      },
       signal,
     );
+    if (isOurs) tellRun(tools.telemetry ?? noTelemetry, after.run, clock.now());
     await advance(after, signal);
     return after;
   };

@@ -29,6 +29,13 @@ export type StorageSettings =
   | { readonly blobServiceUri: string; readonly queueServiceUri: string; readonly tableServiceUri: string }
   | { readonly connectionString: string };
 
+/** Application Insights, as the platform's own settings name it for the host too. */
+export interface TelemetrySettings {
+  readonly connectionString: string;
+  /** Whether the app's identity proves who sends. */
+  readonly identity: boolean;
+}
+
 export interface Settings {
   readonly keyVaultUri: string | undefined;
   readonly managedIdentityClientId: string | undefined;
@@ -36,6 +43,8 @@ export interface Settings {
   readonly writes: 'enabled' | 'stopped';
   /** Who may read the API's description: callers with a key or role, or everybody. */
   readonly docs: 'keyed' | 'anonymous';
+  /** Where spans and metrics go; undefined where nowhere. */
+  readonly telemetry: TelemetrySettings | undefined;
   readonly storage: StorageSettings | undefined;
   readonly connections: ReadonlyMap<string, ConnectionSettings>;
   readonly webhooks: ReadonlyMap<string, WebhookEndpoint>;
@@ -112,6 +121,7 @@ export function parseSettings(env: Environment): Settings {
     callers,
     writes: oneOf(env, 'BRIDGE_WRITES', ['enabled', 'stopped'] as const, 'enabled', faults),
     docs: oneOf(env, 'BRIDGE_DOCS', ['keyed', 'anonymous'] as const, 'keyed', faults),
+    telemetry: parseTelemetry(env),
     storage: parseStorage(env, faults),
     connections,
     webhooks,
@@ -216,6 +226,15 @@ export function parseVaultUri(text: string): string | Wrong {
   if (url?.pathname !== '/') return fault('must look like https://name.vault.azure.net/');
   const isAzure = isMicrosoftVault(url.hostname) && url.port === '';
   return isAzure || isLoopback(url.hostname) ? url.href : fault(`names a host that is not Key Vault’s: ${url.host}`);
+}
+
+function parseTelemetry(env: Environment): TelemetrySettings | undefined {
+  const connectionString = present(env['APPLICATIONINSIGHTS_CONNECTION_STRING']);
+  if (connectionString === undefined) return undefined;
+  return {
+    connectionString,
+    identity: /\bAuthorization=AAD\b/i.test(env['APPLICATIONINSIGHTS_AUTHENTICATION_STRING'] ?? ''),
+  };
 }
 
 function parseStorage(env: Environment, faults: SettingFault[]): StorageSettings | undefined {

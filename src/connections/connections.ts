@@ -8,6 +8,8 @@ import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf, unreachable } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
+import { observed } from '../telemetry/observe.ts';
+import { noTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
 import type { Credential } from './credential.ts';
 import { type ClientProof, createEntraClient } from './entra-client.ts';
 import { ConnectionError } from './errors.ts';
@@ -60,6 +62,7 @@ export interface ConnectionsOptions {
   readonly random: () => number;
   readonly newId: NewId;
   readonly log: (message: string, facts: Readonly<Record<string, unknown>>) => void;
+  readonly telemetry?: Telemetry;
 }
 
 /** Makes each connection at its first use and keeps it. */
@@ -97,7 +100,14 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
     options.log(message, { connection: settings.name, ...facts });
   const vault = settings.credential.kind === 'managedIdentity' ? undefined : vaultOf();
   const credential = createCredential(settings, vault, { ...options, log });
-  const token = createTokenSource(credential.fetchToken, clock, (error) =>
+  const telemetry = options.telemetry ?? noTelemetry;
+  const fetchToken: Credential['fetchToken'] = (fetchOptions) => {
+    const attributes = { 'bridge.connection': settings.name, 'bridge.credential': settings.credential.kind };
+    return observed({ telemetry, clock }, { name: 'token', metric: 'tokenDuration', attributes }, () =>
+      credential.fetchToken(fetchOptions),
+    );
+  };
+  const token = createTokenSource(fetchToken, clock, (error) =>
     log('token renewal failed', { reason: messageOf(error) }),
   );
   const { origin, pathname: apiPath } = new URL(settings.apiUrl);

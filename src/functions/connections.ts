@@ -215,7 +215,7 @@ async function note(services: Services, test: ConnectionTest, { log, warn = log 
   try {
     const events = await services.healthRecords().note(test, services.clock.now(), signal);
     services.readiness().forget();
-    for (const event of events) tell(test.connection, event, warn);
+    for (const event of events) tell(services, test.connection, event, warn);
   } catch (error) {
     if (!(error instanceof StorageError) && !signal.aborted) throw error;
     const code = error instanceof StorageError ? error.code : 'timeout';
@@ -223,7 +223,7 @@ async function note(services: Services, test: ConnectionTest, { log, warn = log 
   }
 }
 
-function tell(connection: string, event: HealthEvent, warn: Log): void {
+function tell({ telemetry }: Services, connection: string, event: HealthEvent, warn: Log): void {
   const { kind, ...facts } = event;
   const messages = {
     broken: 'connection broke',
@@ -231,6 +231,9 @@ function tell(connection: string, event: HealthEvent, warn: Log): void {
     expires: 'credential of connection ends soon',
   };
   warn(messages[kind], { connection, ...facts });
+  const metrics = { broken: 'connectionBroken', recovered: undefined, expires: 'credentialExpiring' } as const;
+  const metric = metrics[kind];
+  if (metric) telemetry.measure(metric, 1, { 'bridge.connection': connection });
 }
 
 async function checkQueues(services: Services, warn: Log): Promise<void> {
@@ -241,7 +244,10 @@ async function checkQueues(services: Services, warn: Log): Promise<void> {
   const counts = Object.fromEntries(counted);
   const grown = await services.healthRecords().noteQueues(counts, services.clock.now());
   services.readiness().forget();
-  for (const queue of grown) warn('poison queue has grown', { queue, messages: counts[queue] });
+  for (const queue of grown) {
+    services.telemetry.measure('poisonMessages', 1, { 'bridge.queue': queue });
+    warn('poison queue has grown', { queue, messages: counts[queue] });
+  }
 }
 
 async function listConnections(services: Services, signal: AbortSignal, log: Log): Promise<unknown[]> {

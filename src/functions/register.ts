@@ -1,4 +1,6 @@
+import { app } from '@azure/functions';
 import { type Route, registerRoutes } from '../http/routes.ts';
+import { inTrace } from '../telemetry/trace.ts';
 import { activationRoutes, registerActivationWorkers } from './activations.ts';
 import { connectionRoutes, registerConnectionHealth } from './connections.ts';
 import { docsRoutes } from './docs.ts';
@@ -17,6 +19,23 @@ export function appRoutes(services: Services): readonly Route[] {
     ...docsRoutes(services, () => [...healthRoutes, ...routes]),
   ];
   return routes;
+}
+
+/**
+ * What is observed in an invocation belongs to the trace that the host gives it. The exporter is loaded once the first
+ * invocation is over, so that a cold start does not wait for it, and sends what is left before the worker ends.
+ */
+export function registerHooks({ telemetry, settings }: Services): void {
+  if (!settings.telemetry) return;
+  app.hook.preInvocation((context) => {
+    const { traceContext } = context.invocationContext;
+    const { functionHandler } = context;
+    if (!traceContext?.traceParent) return;
+    const trace = { traceParent: traceContext.traceParent, traceState: traceContext.traceState };
+    context.functionHandler = (...inputs) => inTrace(trace, () => functionHandler(...inputs));
+  });
+  app.hook.postInvocation(() => void setImmediate(() => telemetry.load()));
+  app.hook.appTerminate(() => telemetry.close());
 }
 
 export function registerFunctions(services: Services): void {

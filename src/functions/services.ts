@@ -11,6 +11,7 @@ import type { Authorize } from '../http/routes.ts';
 import { type Clock, systemClock } from '../shared/clock.ts';
 import { newGuid } from '../shared/ids.ts';
 import { openStorage, type Storage } from '../storage/storage.ts';
+import { createTelemetry, type TelemetryExporter } from '../telemetry/exporter.ts';
 import { consoleLog, type Log } from '../telemetry/log.ts';
 import { createEventStore, type EventStore } from '../webhooks/events.ts';
 import { createWebhookReceiver, type WebhookReceiver } from '../webhooks/receive.ts';
@@ -20,6 +21,7 @@ export interface Services {
   readonly settings: Settings;
   readonly clock: Clock;
   readonly log: Log;
+  readonly telemetry: TelemetryExporter;
   readonly connections: Connections;
   /** Decides who may call, where the host's keys do not. */
   readonly authorize: Authorize | undefined;
@@ -38,7 +40,19 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
   const settings = parseSettings(env);
   const clock = systemClock;
   const identity = managedIdentity(settings.managedIdentityClientId);
-  const connections = createConnections({ settings, identity, clock, random: Math.random, newId: newGuid, log });
+  const telemetry = createTelemetry({
+    connectionString: settings.telemetry?.connectionString,
+    credential: settings.telemetry?.identity ? identity : undefined,
+  });
+  const connections = createConnections({
+    settings,
+    identity,
+    clock,
+    random: Math.random,
+    newId: newGuid,
+    log,
+    telemetry,
+  });
   const assertSettings = (): void => {
     if (settings.faults.length === 0) return;
     throw new SettingsError(
@@ -58,6 +72,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     settings,
     clock,
     log,
+    telemetry,
     connections,
     authorize:
       settings.callers.kind === 'entra'
@@ -72,6 +87,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
         clock,
         newId: newGuid,
         log,
+        telemetry,
         workFolder: tmpdir(),
       }),
     ),

@@ -95,7 +95,7 @@ async function upsert(
   const connection = connections.get(call.query.connection);
   connection.assertWritable();
   const input = await readRows(call.request.headers.get('content-type'), bodyChunks(call.request));
-  const needs = { columns: input.columns ?? [], keyColumns: named ?? [] };
+  const needs = { ...(input.columns && { columns: input.columns }), keyColumns: named ?? [] };
   const table = await connection.metadata.table(call.path['table'] ?? '', needs);
   const keyColumns = knownColumns(table, named ?? [table.primaryId]);
   const strategy = keyStrategy(table, keyColumns);

@@ -62,6 +62,10 @@ export function webhookRoutes(services: Services): readonly Route[] {
             { headers: request.headers, query: search, body: bodyChunks(request) },
             AbortSignal.timeout(LONGEST_RECEIPT_MS),
           );
+        services.telemetry.measure('webhookEvents', 1, {
+          'bridge.endpoint': name,
+          'bridge.recognised': receipt.recognised,
+        });
         return json({ id: receipt.id, recognised: receipt.recognised }, { status: 202 });
       },
     }),
