@@ -9,7 +9,7 @@ import { messageOf } from '../../src/shared/errors.ts';
 import type { BenchLine, BenchResult } from './result.ts';
 
 /** Benchmarks by name: each is a program beside this one that hands its result to `report`. */
-const BENCHES = ['tokens'] as const;
+const BENCHES = ['tokens', 'cold-start'] as const;
 
 const run = promisify(execFile);
 
