@@ -86,7 +86,7 @@ export interface Table {
   readonly optimisticConcurrency: boolean;
   /** Columns that hold a value, by logical name. */
   readonly columns: ReadonlyMap<string, Column>;
-  /** The same by their name in JSON. */
+  /** The same by their name in JSON; of users and teams also `ownerid`. */
   readonly properties: ReadonlyMap<string, Column>;
   readonly navigations: ReadonlyMap<string, Navigation>;
   /** Names of collection-valued navigation properties. */
@@ -159,6 +159,12 @@ const KINDS: Readonly<Record<string, ColumnKind>> = {
   ManagedPropertyType: 'managed',
 };
 
+/**
+ * Their entity types inherit the key `ownerid`, with the value of their own id, from `principal` (documentation: "Join
+ * tables using OData").
+ */
+const PRINCIPALS: ReadonlySet<string> = new Set(['systemuser', 'team']);
+
 const folder = new URL('./metadata/', import.meta.url);
 
 /** A file of the metadata folder, parsed. */
@@ -174,6 +180,10 @@ export function parseTable(json: unknown): Table {
     if (!column) continue;
     columns.set(column.logicalName, column);
     properties.set(column.property, column);
+  }
+  const id = columns.get(raw.PrimaryIdAttribute);
+  if (id && PRINCIPALS.has(raw.LogicalName)) {
+    properties.set('ownerid', { ...id, property: 'ownerid', validForCreate: false, validForUpdate: false });
   }
   return {
     logicalName: raw.LogicalName,

@@ -142,11 +142,11 @@ function refuseMixed(expands: readonly Expand[], { nested, count }: Rules): void
 /** The columns that a `$select` names, and those that the service adds by itself. */
 function columnsOf(table: Table, select: readonly string[] | undefined, others: readonly Column[]): Column[] {
   if (select === undefined || select.length === 0 || select.includes('*')) {
-    return [...table.columns.values()].filter((column) => column.validForRead);
+    return [...table.properties.values()].filter((column) => column.validForRead);
   }
   const found = new Set<Column>();
   const add = (name: string) => {
-    const column = table.columns.get(name);
+    const column = table.columns.get(name) ?? table.properties.get(name);
     if (column) found.add(column);
   };
   for (const name of select) {
@@ -160,6 +160,6 @@ function columnsOf(table: Table, select: readonly string[] | undefined, others: 
   }
   for (const column of others) found.add(column);
   add(table.primaryId);
-  if (table.logicalName === 'systemuser') add('ownerid');
+  if (table.properties.has('ownerid')) add('ownerid');
   return [...found];
 }

@@ -13,7 +13,7 @@ import type { StoredRow } from './store.ts';
 import type { Work } from './work.ts';
 
 /** What the service counts at most. */
-const COUNT_MAX = 5000;
+export const COUNT_MAX = 5000;
 
 export interface RowQuery {
   readonly table: Table;
@@ -73,7 +73,7 @@ export function refuseOthers(options: QueryOptions, preferences: Preferences): v
   ];
   for (const [value, name] of missing) if (value !== undefined) throw notEmulated(name);
   if (preferences.trackChanges) throw notEmulated('Prefer: odata.track-changes');
-  const unknown = options.unknown.find(({ name }) => name.startsWith('$'));
+  const [unknown] = options.unknown;
   if (unknown) throw unsupportedOption(unknown.name);
 }
 
@@ -93,7 +93,7 @@ function wanted(builder: QueryBuilder, { table, options, within }: RowQuery): Sq
   ]);
 }
 
-function countAnnotations(preferences: Preferences, count: number | undefined): Record<string, unknown> {
+export function countAnnotations(preferences: Preferences, count: number | undefined): Record<string, unknown> {
   const all: Readonly<Record<string, unknown>> = {
     'Microsoft.Dynamics.CRM.totalrecordcount': count === undefined ? -1 : Math.min(count, COUNT_MAX),
     'Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded': (count ?? 0) > COUNT_MAX,

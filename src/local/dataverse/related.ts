@@ -33,7 +33,7 @@ export function routeCollectionOfRow(
   if (tail && what !== '$ref' && what !== '$count') throw notEmulated(`The path ${operation.path}`);
   if (what === '$ref' && operation.method !== 'GET') return changeLinks(work, operation, collection, facts);
   if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on a collection of related rows`);
-  if (collection.predicate) throw notEmulated(`One row of ${name}`);
+  if (collection.predicate) throw notEmulated(`$ref of one row of ${name}`);
 
   requireRight(work, row.table, 'Read', readStored(work, row.table, row.id) ?? {});
   const { options, preferences, path, rawQuery } = operation;

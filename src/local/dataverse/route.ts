@@ -1,13 +1,22 @@
 import { rolePrivileges } from './bound-operations.ts';
 import { routeDefinitions } from './definitions.ts';
 import { countRead } from './effort.ts';
-import { badQuery, methodNotAllowed, noResourceFor, notEmulated, segmentNotFound, WireError } from './errors.ts';
+import {
+  badQuery,
+  methodNotAllowed,
+  noResourceFor,
+  notEmulated,
+  segmentNotFound,
+  urlTooLong,
+  WireError,
+} from './errors.ts';
 import { reactivateKey } from './key-routes.ts';
 import type { PathSegment, QueryOptions } from './odata/ast.ts';
 import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
 import { parseQuery } from './odata/query.ts';
 import { parsePreferences } from './preferences.ts';
+import { totalRecordCount } from './record-counts.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { ApiRequest, Operation, OperationFacts } from './request.ts';
 import { replaceContentId, routeRows } from './rows-route.ts';
@@ -24,6 +33,9 @@ const HEADERS_NOT_EMULATED: ReadonlyMap<string, (value: string) => boolean> = ne
   ['mscrm.bypasscustompluginexecution', (value) => value.toLowerCase() === 'true'],
 ]);
 
+/** The longest URL of a GET inside a `$batch`. */
+const URL_MAX = 65_536;
+
 /** Functions and actions of the service that clients are likely to try. */
 const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'BulkDelete',
@@ -33,7 +45,6 @@ const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'InitializeFrom',
   'PublishAllXml',
   'PublishXml',
-  'RetrieveTotalRecordCount',
   'WinOpportunity',
 ]);
 
@@ -47,6 +58,8 @@ export function refuseHeaders(request: ApiRequest): void {
 /** Reads the URL and the headers of an operation. Throws WireError 400, 404 and 501. */
 export function readOperation(request: ApiRequest): Operation {
   refuseHeaders(request);
+  // Outside a $batch the server refuses shorter ones.
+  if (request.method === 'GET' && request.path.length + request.rawQuery.length > URL_MAX) throw urlTooLong();
   const { options, segments } = wireErrors((): { options: QueryOptions; segments: PathSegment[] } => {
     const options = parseQuery(request.rawQuery);
     return { options, segments: parsePath(request.path, options.aliases) };
@@ -133,6 +146,8 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
       return unboundFunction(work, operation, first.name, { Version: work.env.organization.version });
     case 'RetrieveCurrentOrganization':
       return unboundFunction(work, operation, first.name, { Detail: organizationDetail(work) });
+    case 'RetrieveTotalRecordCount':
+      return unboundFunction(work, operation, first.name, totalRecordCount(work, first.predicate));
     case 'RetrieveRolePrivilegesRole':
       if (operation.method !== 'GET') throw noResourceFor(`${work.root}${operation.path}`);
       return rolePrivileges(work, first.predicate);

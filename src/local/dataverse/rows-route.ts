@@ -15,6 +15,7 @@ import { tableBehind } from './links.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
+import { pathThrough } from './path-through.ts';
 import { type JsonObject, type RowChange, readRow } from './payload.ts';
 import { projectionOf } from './projection.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
@@ -43,10 +44,13 @@ type NameSegment = Extract<PathSegment, { kind: 'name' }>;
 /** Answers an operation on a table's rows; `facts` receives what it turned out to be. */
 export function routeRows(work: Work, operation: Operation, table: Table, facts: OperationFacts): Reply {
   const [first, second, third, ...rest] = operation.segments;
-  if (first?.kind !== 'name' || rest.length > 0) throw notEmulated(`The path ${operation.path}`);
+  if (first?.kind !== 'name') throw notEmulated(`The path ${operation.path}`);
   if (!first.predicate) return routeCollection(work, operation, table, second, third, facts);
   refuseKeyCharacters(work.env, operation.path, first.predicate);
   const address = rowAddress(work.env, table, first.predicate);
+  const through = pathThrough(work, operation, table, address);
+  if (through) return routeRows(work, { ...operation, segments: through.segments }, through.table, facts);
+  if (rest.length > 0) throw notEmulated(`The path ${operation.path}`);
   if (!second) return routeRow(work, operation, table, address, facts);
   if (second.kind !== 'name') throw notEmulated(`The path ${operation.path}`);
   const { name, predicate } = second;

@@ -105,7 +105,7 @@ export interface QueryOptions extends RowOptions {
   partitionId?: string;
   /** Decoded text of each parameter alias by its name with the `@`, for {@link parsePath}. */
   aliases: ReadonlyMap<string, string>;
-  /** Every other option, decoded. The service refuses those that begin with `$` and ignores the rest. */
+  /** Every other option, decoded, which the service refuses. */
   unknown: readonly { name: string; value: string }[];
 }
 
