@@ -20,7 +20,7 @@ import { openSteps } from './steps.ts';
 import { derivedGuid, openStore } from './store.ts';
 import { createSynchronousSteps } from './synchronous-steps.ts';
 import { createTurns } from './turns.ts';
-import { createWebServers, preciseClock } from './web-servers.ts';
+import { createPreciseClock, createWebServers } from './web-servers.ts';
 import type { Assumptions, Environment, Organization } from './work.ts';
 
 export interface DataverseOptions {
@@ -196,7 +196,7 @@ function openEmulator(options: DataverseOptions): Emulator {
       newId,
       signal: stopping.signal,
     }),
-    webServers: createWebServers(options.model ?? unboundedModel, options.clock ?? preciseClock),
+    webServers: createWebServers(options.model ?? unboundedModel, options.clock ?? createPreciseClock()),
     bodyMax: options.bodyMax ?? BODY_MAX,
     log: options.log ?? (() => {}),
     async idle() {

@@ -16,11 +16,26 @@ export interface Visit {
   headers(): Record<string, string>;
 }
 
-/** The system's clock in fractions of milliseconds, since answers of a few milliseconds are to be in time. */
-export const preciseClock: Clock = {
-  now: () => performance.timeOrigin + performance.now(),
-  sleep: systemClock.sleep,
-};
+const LATENESS_MAX_MS = 5;
+const LATENESS_LEARNING_RATE = 0.1;
+
+/**
+ * The system's clock in fractions of milliseconds. Timers go off late, by a millisecond or so; how late they lately were is
+ * taken off the next wait, so that answers that take a few milliseconds come in time on the average.
+ */
+export function createPreciseClock(): Clock {
+  const now = (): number => performance.timeOrigin + performance.now();
+  let lateness = 0;
+  return {
+    now,
+    async sleep(ms, signal) {
+      const until = now() + ms;
+      await systemClock.sleep(Math.max(0, ms - lateness), signal);
+      const learned = lateness + (now() - until) * LATENESS_LEARNING_RATE;
+      lateness = Math.min(LATENESS_MAX_MS, Math.max(0, learned));
+    },
+  };
+}
 
 /** The web servers of the environment. */
 export interface WebServers {
@@ -35,7 +50,6 @@ const AFFINITY = /(?:^|;\s*)ARRAffinity=([0-9a-f]{64})(?:;|$)/;
 /** Servers that are as fast as the model says. They take turns, save for clients that keep their cookie. */
 export function createWebServers(model: ServiceModel, clock: Clock): WebServers {
   const limits = model.limits && createLimits(model.limits, clock);
-  const waitUntil = createWaiting(clock);
   let next = 0;
 
   const serverFor = (cookie: string | undefined): number => {
@@ -65,7 +79,8 @@ export function createWebServers(model: ServiceModel, clock: Clock): WebServers 
           // Who was not let in costs nothing.
           if (!admission) return;
           try {
-            await waitUntil(arrived + modelledMs(model, effort), signal);
+            const ms = arrived + modelledMs(model, effort) - clock.now();
+            if (ms > 0) await clock.sleep(ms, signal);
           } finally {
             admission.leave(executionMs(model, effort));
           }
@@ -95,23 +110,5 @@ function limitHeaders(remaining: Remaining | undefined): Record<string, string> 
     'x-ms-ratelimit-burst-remaining-xrm-requests': String(requests),
     'x-ms-ratelimit-time-remaining-xrm-requests': seconds.format(executionMs / 1000),
     ...(remaining && { 'x-ms-utilization-percent': String(remaining.utilizationPercent) }),
-  };
-}
-
-const LATENESS_MAX_MS = 5;
-const LATENESS_LEARNING_RATE = 0.1;
-
-/**
- * Timers go off late, by a millisecond or so. How late they lately were is taken off the next wait, so that answers come
- * in time on the average.
- */
-function createWaiting(clock: Clock): (until: number, signal: AbortSignal) => Promise<void> {
-  let lateness = 0;
-  return async (until, signal) => {
-    const ms = until - lateness - clock.now();
-    if (ms <= 0) return;
-    await clock.sleep(ms, signal);
-    const learned = lateness + (clock.now() - until) * LATENESS_LEARNING_RATE;
-    lateness = Math.min(LATENESS_MAX_MS, Math.max(0, learned));
   };
 }
