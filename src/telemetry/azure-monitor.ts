@@ -85,8 +85,9 @@ export function startAzureMonitor(options: {
       span.end(endedAt);
     },
     measure: (metric, value, attributes) => measureBy(metric)(value, safe(attributes)),
-    close: async () => {
-      await Promise.race([shutdownAzureMonitor(), new Promise((done) => setTimeout(done, LONGEST_CLOSE_MS).unref())]);
+    async close() {
+      const tooLong = new Promise((give) => AbortSignal.timeout(LONGEST_CLOSE_MS).addEventListener('abort', give));
+      await Promise.race([shutdownAzureMonitor(), tooLong]);
     },
   };
 }
