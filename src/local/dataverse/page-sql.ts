@@ -75,7 +75,7 @@ export function selectRows(
 ): StoredRow[] {
   const { sort, limit } = query;
   const from = builder.from();
-  const where = query.after ? allOf([query.where, ...behind(sort, query.after.values)]) : query.where;
+  const where = query.after ? allOf([query.where, ...rowsBehind(sort, query.after.values)]) : query.where;
   const columns = [
     ...query.columns.map((name) => `t0.${identifier(name)} AS ${identifier(name)}`),
     ...sort.map(({ compared }, index) => `${compared} AS "sort${index}"`),
@@ -109,7 +109,10 @@ export const cookieBounds = (sort: readonly SortColumn[], rows: readonly StoredR
   }));
 
 /** The rows that sort behind one with these values. Nulls come first, as in SQL Server and SQLite. */
-function behind(sort: readonly SortColumn[], values: readonly StoredValue[]): Sql[] {
+export function rowsBehind(
+  sort: readonly Pick<SortColumn, 'compared' | 'descending'>[],
+  values: readonly StoredValue[],
+): Sql[] {
   const [first] = sort;
   const value = values[0] ?? null;
   if (!first || sort.length === 1 || value === null) return [after(sort, values)];
@@ -119,7 +122,7 @@ function behind(sort: readonly SortColumn[], values: readonly StoredValue[]): Sq
   return [{ text: bound, values: [value] }, after(sort, values)];
 }
 
-function after(sort: readonly SortColumn[], values: readonly StoredValue[]): Sql {
+function after(sort: readonly Pick<SortColumn, 'compared' | 'descending'>[], values: readonly StoredValue[]): Sql {
   const [first, ...rest] = sort;
   if (!first) return { text: '0', values: [] };
   const { compared, descending } = first;

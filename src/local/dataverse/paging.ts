@@ -78,7 +78,7 @@ const unescaped = (text: string): string =>
   text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&');
 
 /** Percent-encoding with lower-case digits, as the service's cookies have it; half a surrogate pair cannot be encoded. */
-const percentEncoded = (text: string): string =>
+export const percentEncoded = (text: string): string =>
   encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
     .replace(/[()'!*]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
     .replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());

@@ -69,7 +69,11 @@ const TEAMS = '(SELECT teamid FROM teammembership WHERE systemuserid = ?)';
 const ENGLISH = 1033;
 
 /** Conditions on the one who asks; undefined for other names. */
-function userCondition({ work }: QueryBuilder, { qualified }: ColumnInQuery, name: string): Sql | undefined {
+export function userCondition(
+  { work }: Pick<QueryBuilder, 'work'>,
+  { qualified }: ColumnInQuery,
+  name: string,
+): Sql | undefined {
   const { userId, businessUnitId } = work.caller;
   switch (name) {
     case 'EqualUserId':
