@@ -1,42 +1,6 @@
 import { expect, test } from 'vitest';
-import { type Call, defineKey, openEnvironment } from './environment.ts';
-
-const CRLF = '\r\n';
-
-interface Part {
-  method: string;
-  url: string;
-  body?: unknown;
-  headers?: Record<string, string>;
-  contentId?: string;
-}
-
-function operation(part: Part): string {
-  return [
-    'Content-Type: application/http',
-    'Content-Transfer-Encoding: binary',
-    ...(part.contentId === undefined ? [] : [`Content-ID: ${part.contentId}`]),
-    '',
-    `${part.method} ${part.url} HTTP/1.1`,
-    ...(part.body === undefined ? [] : ['Content-Type: application/json; type=entry']),
-    ...Object.entries(part.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
-    '',
-    part.body === undefined ? '' : JSON.stringify(part.body),
-  ].join(CRLF);
-}
-
-function changeSet(parts: Part[]): string {
-  const lines = parts.map((part) => `--changeset_1${CRLF}${operation(part)}`);
-  return [`Content-Type: multipart/mixed; boundary="changeset_1"`, '', ...lines, '--changeset_1--', ''].join(CRLF);
-}
-
-const post = (call: Call, parts: string[], headers: Record<string, string> = {}) =>
-  call('POST', '$batch', [...parts.map((part) => `--batch_1${CRLF}${part}`), '--batch_1--', ''].join(CRLF), {
-    'Content-Type': 'multipart/mixed; boundary="batch_1"',
-    ...headers,
-  });
-
-const statuses = (text: string) => [...text.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map((found) => Number(found[1]));
+import { changeSet, operation, post, statuses } from './batch-body.ts';
+import { defineKey, openEnvironment } from './environment.ts';
 
 test('answers every operation in order', async () => {
   const { call } = await openEnvironment();
