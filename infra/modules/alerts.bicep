@@ -77,8 +77,8 @@ resource throttling 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   tags: tags
   kind: 'LogAlert'
   properties: {
-    displayName: 'Bridge: a service holds it back'
-    description: 'Dataverse or another service answers 429 more often than usual. Others may use up the limits of the same application user.'
+    displayName: 'Bridge: Dataverse holds it back'
+    description: 'Dataverse answers 429 more often than usual. Others may use up the limits of the same application user.'
     enabled: true
     severity: 3
     scopes: [workspace.id]
@@ -89,13 +89,14 @@ resource throttling 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'AppDependencies | where ResultCode == "429"'
-          timeAggregation: 'Count'
+          query: 'AppMetrics | where Name == "bridge.dataverse.throttled" | project TimeGenerated, Sum, Connection = tostring(Properties["bridge.connection"])'
+          metricMeasureColumn: 'Sum'
+          timeAggregation: 'Total'
           operator: 'GreaterThanOrEqual'
           threshold: thresholds.throttledCalls
           dimensions: [
             {
-              name: 'Target'
+              name: 'Connection'
               operator: 'Include'
               values: ['*']
             }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parseSettings } from '../../../src/config/settings.ts';
+import { METRICS } from '../../../src/telemetry/telemetry.ts';
 import { bodies, descendants, literal, namedChildren, properties, template } from './bicep.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -166,9 +167,22 @@ describe('alerts', () => {
     expect(messages.filter((message) => !logged.join().includes(`'${message}'`))).toEqual([]);
   });
 
+  test('look for metrics that the code emits, by attributes that it gives them', () => {
+    const metrics = queries.flatMap((query) =>
+      [...query.matchAll(/Name == "([^"]+)"/g)].map((match) => match[1] ?? ''),
+    );
+    expect(metrics).toEqual([METRICS.dataverseThrottled.name]);
+    const attributes = queries.flatMap((query) =>
+      [...query.matchAll(/Properties\["([^"]+)"\]/g)].map((match) => match[1] ?? ''),
+    );
+    const code = sources.filter(({ file }) => file === 'src/dataverse/observe-requests.ts').map(({ text: each }) => each);
+    expect(attributes).toEqual(['bridge.connection']);
+    expect(attributes.filter((name) => !code.join().includes(`'${name}'`))).toEqual([]);
+  });
+
   test('read tables that Application Insights writes to', () => {
     expect(unique(queries.map((query) => query.split(' ')[0] ?? ''))).toEqual([
-      'AppDependencies',
+      'AppMetrics',
       'AppRequests',
       'AppTraces',
     ]);
