@@ -3,6 +3,7 @@ import { type Route, registerRoutes } from '../http/routes.ts';
 import { inTrace } from '../telemetry/trace.ts';
 import { activationRoutes, registerActivationWorkers } from './activations.ts';
 import { connectionRoutes, registerConnectionHealth } from './connections.ts';
+import { definitionRoutes } from './definitions.ts';
 import { docsRoutes } from './docs.ts';
 import { healthRoutes } from './health.ts';
 import type { Services } from './services.ts';
@@ -14,6 +15,7 @@ export function appRoutes(services: Services): readonly Route[] {
   const routes: Route[] = [
     ...connectionRoutes(services),
     ...tableRoutes(services),
+    ...definitionRoutes(services),
     ...activationRoutes(services),
     ...webhookRoutes(services),
     ...docsRoutes(services, () => [...healthRoutes, ...routes]),
