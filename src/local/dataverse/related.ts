@@ -1,5 +1,6 @@
 import { relatedCollection } from './collections.ts';
 import { methodNotAllowed, notEmulated } from './errors.ts';
+import { retrieveByFetchXml } from './fetchxml/retrieve.ts';
 import { changeLinks } from './links.ts';
 import type { Table } from './metadata.ts';
 import type { PathSegment, Predicate } from './odata/ast.ts';
@@ -41,7 +42,8 @@ export function routeCollectionOfRow(
   const within = related.belongs('t0', { text: '?', values: [row.id] });
   const query: RowQuery = { table: related.table, within, options, preferences, path, rawQuery };
   if (what === '$count') return countReply(work, query);
-  const { reply, rows } = retrieveMultiple(work, query);
+  const byFetchXml = what === undefined ? retrieveByFetchXml(work, query) : undefined;
+  const { reply, rows } = byFetchXml ?? retrieveMultiple(work, query);
   facts.rows = rows;
   return what === '$ref' ? asReferences(work, query.table, reply) : reply;
 }

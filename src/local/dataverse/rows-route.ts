@@ -11,6 +11,7 @@ import {
   segmentNotFound,
   unknownProperty,
 } from './errors.ts';
+import { retrieveByFetchXml } from './fetchxml/retrieve.ts';
 import { tableBehind } from './links.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
@@ -88,7 +89,8 @@ function routeCollection(
   if (second?.kind === 'name') throw segmentNotFound(second.name);
   if (second) throw notEmulated(`The path ${path}`);
   if (method === 'GET') {
-    const { reply, rows } = retrieveMultiple(work, { table, options, preferences, path, rawQuery });
+    const query = { table, options, preferences, path, rawQuery };
+    const { reply, rows } = retrieveByFetchXml(work, query) ?? retrieveMultiple(work, query);
     facts.rows = rows;
     return reply;
   }

@@ -69,6 +69,13 @@ export function tagOf({ name, attributes }: XmlElement): string {
   return `<${name}${written} />`;
 }
 
-/** Text as it stands in an attribute. */
+const ESCAPED: ReadonlyMap<string, string> = new Map([
+  ['&', '&amp;'],
+  ['<', '&lt;'],
+  ['>', '&gt;'],
+  ['"', '&quot;'],
+]);
+
+/** Text as it stands in an attribute, where readers take a bare line end for a blank. */
 export const escapeXml = (text: string): string =>
-  text.replace(/[&<>"]/g, (character) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[character] ?? '&quot;');
+  text.replace(/[&<>"\t\n\r]/g, (character) => ESCAPED.get(character) ?? `&#${character.charCodeAt(0)};`);
