@@ -26,7 +26,7 @@ export function actingUser(env: Environment, caller: Caller, headers: ReadonlyMa
     const value = headers.get(header)?.trim();
     if (value === undefined || value === '') continue;
     if (!isGuid(value)) throw invalidArgument(`The header ${header} must hold the id of a user.`);
-    if (caller.privileges !== 'all' && !caller.privileges.has(PRIVILEGE.toLowerCase())) throw cannotActOnBehalf();
+    if (!mayActForOthers(env, caller)) throw cannotActOnBehalf();
     const id = value.toLowerCase();
     const user = env.store.get(
       `SELECT systemuserid, businessunitid, azureactivedirectoryobjectid, isdisabled FROM systemuser WHERE ${column} = ?`,
@@ -38,6 +38,11 @@ export function actingUser(env: Environment, caller: Caller, headers: ReadonlyMa
   }
   return caller;
 }
+
+/** Documented: the privilege counts only when it is in a role of the user's own, not in one of a team. */
+const mayActForOthers = (env: Environment, caller: Caller): boolean =>
+  caller.privileges === 'all' ||
+  env.roles.grantsOf(caller.userId).some(({ name, throughTeam }) => name === PRIVILEGE && !throughTeam);
 
 function onBehalfOf(env: Environment, caller: Caller, user: StoredRow): Caller {
   const userId = String(user['systemuserid']);

@@ -173,6 +173,21 @@ test('a delete is posted with a reference, and a disabled step hears nothing', a
   });
 });
 
+test('who really asked is told beside the user that it acts for', async () => {
+  const user = '0b000000-0000-4000-8000-00000000000a';
+  const users = [
+    { clientId: '0a000000-0000-4000-8000-00000000000a', systemUserId: user, roles: ['System Administrator'] },
+  ];
+  const environment = await openEnvironment({ users });
+  const { call } = environment;
+  const receiver = await openReceiver();
+  await register(call, receiver.url, 'Create');
+  await call('POST', 'accounts', { name: 'a' }, { MSCRMCallerID: user });
+  await environment.idle();
+  const { UserId: caller } = (await call('GET', 'WhoAmI')).json;
+  expect(receiver.deliveries[0]?.context).toMatchObject({ UserId: user, InitiatingUserId: caller });
+});
+
 test('jobs are listed with what became of them', async () => {
   const environment = await openEnvironment();
   const { call, url } = environment;
