@@ -3,6 +3,7 @@ import type { ConnectionSettings, CredentialSettings } from '../config/connectio
 import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { createDataverseClient, type DataverseClient, type TokenSource } from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
+import { observeRequests } from '../dataverse/observe-requests.ts';
 import { createPace, type Pace } from '../dataverse/pace.ts';
 import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -121,6 +122,8 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
     pace,
     random,
     newId,
+    log,
+    observe: observeRequests(telemetry, settings.name, settings.apiUrl),
   });
   const metadata = createMetadata({ client, apiPath, allowedTables: settings.allowedTables, clock, newId });
   const assertWritable = (): void => {

@@ -1,13 +1,14 @@
 import type { Clock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
-import { DataverseError, errorFromAnswer } from './errors.ts';
+import { DataverseError, type DataverseFacts, errorFromAnswer } from './errors.ts';
 import { limitOf } from './limits.ts';
+import type { ObserveRequest } from './observe-requests.ts';
 import type { Pace, Turn } from './pace.ts';
 import { parseRetryAfter, retryDelay } from './retry.ts';
 import type { Transport, TransportResponse } from './transport.ts';
 import { challengedClaims } from './wire/claims-challenge.ts';
-import { REQUEST_HEADERS } from './wire/headers.ts';
+import { CLIENT_REQUEST_ID, REQUEST_HEADERS } from './wire/headers.ts';
 
 export interface TokenOptions {
   /** Asks for a new one, whatever is there. */
@@ -43,6 +44,8 @@ export interface DataverseRequest {
   readonly deadline?: number | undefined;
   /** Counts what this request cost. */
   readonly meter?: CallMeter | undefined;
+  /** Takes up how many milliseconds the last try took, without the waits before it. */
+  readonly timing?: { ms: number } | undefined;
 }
 
 export interface DataverseResponse {
@@ -80,11 +83,18 @@ export interface ClientOptions {
   readonly pace: Pace;
   readonly random: () => number;
   readonly newId: NewId;
+  readonly observe?: ObserveRequest;
   readonly log?: (message: string, facts: Readonly<Record<string, unknown>>) => void;
 }
 
+/** A request on its way through the policies. */
+interface Outgoing extends DataverseRequest {
+  /** Counts its tries. */
+  readonly trail?: { tries: number; throttled: number };
+}
+
 /** One try of a request, or what a policy makes of it. */
-type Send = (request: DataverseRequest) => Promise<TransportResponse>;
+type Send = (request: Outgoing) => Promise<TransportResponse>;
 type Policy = (next: Send) => Send;
 
 /**
@@ -101,22 +111,25 @@ export function createDataverseClient(options: ClientOptions): DataverseClient {
   };
 }
 
-function logging({ log, clock }: ClientOptions): Policy {
+/** Tells of each request once it is over, with what all of its tries have in common. */
+function logging({ observe, clock, newId }: ClientOptions): Policy {
+  if (!observe) return (next) => next;
   return (next) => async (request) => {
+    const trail = { tries: 0, throttled: 0 };
+    const clientRequestId = request.headers?.[CLIENT_REQUEST_ID] ?? newId();
+    const headers = { ...request.headers, [CLIENT_REQUEST_ID]: clientRequestId };
     const startedAt = clock.now();
-    const [path] = request.path.split('?');
+    const tell = (failed: string | undefined, facts: DataverseFacts): void => {
+      const { method, path } = request;
+      observe({ method, path, startedAt, endedAt: clock.now(), failed, facts, clientRequestId, ...trail });
+    };
     try {
-      const response = await next(request);
-      log?.('dataverse request', {
-        method: request.method,
-        path,
-        status: response.status,
-        ms: clock.now() - startedAt,
-      });
+      const response = await next({ ...request, headers, trail });
+      tell(undefined, { status: response.status, ...requestIdOf(response) });
       return response;
     } catch (error) {
-      const facts = error instanceof DataverseError ? { code: error.code, ...error.facts } : { code: 'aborted' };
-      log?.('dataverse request failed', { method: request.method, path, ...facts, ms: clock.now() - startedAt });
+      if (error instanceof DataverseError) tell(error.code, error.facts);
+      else tell(error instanceof BridgeError ? error.code : 'aborted', {});
       throw error;
     }
   };
@@ -133,17 +146,21 @@ function limitsAndRetry({ clock, random, pace }: ClientOptions): Policy {
     for (let attempt = 1; ; ) {
       const turn = await enter(pace, request, (ms) => countHeld(request.meter, ms), refused);
       if (request.meter) request.meter.calls += 1;
+      if (request.trail) request.trail.tries += 1;
       const startedAt = clock.now();
       const tried = await attemptInTurn(next, request, clock, turn);
+      const ms = clock.now() - startedAt;
+      if (request.timing) request.timing.ms = ms;
       if (!(tried instanceof DataverseError)) {
-        turn.leave({ ms: clock.now() - startedAt, status: tried.status, dopHint: numberOf(tried, 'x-ms-dop-hint') });
+        turn.leave({ ms, status: tried.status, dopHint: numberOf(tried, 'x-ms-dop-hint') });
         return tried;
       }
       const { facts } = tried;
       const limit = limitOf(facts.serviceCode, tried.message);
-      turn.leave({ ...facts, ms: clock.now() - startedAt, status: facts.status, limit });
+      turn.leave({ ...facts, ms, status: facts.status, limit });
       if (facts.status === 429) {
         if (request.meter) request.meter.throttled.count += 1;
+        if (request.trail) request.trail.throttled += 1;
         refused = tried;
         continue;
       }
@@ -234,7 +251,7 @@ async function attemptOnce(
     status: response.status,
     contentType: headerOf(response, 'content-type') ?? '',
     text: response.body.toString('utf8'),
-    serviceRequestId: headerOf(response, 'x-ms-service-request-id') ?? headerOf(response, 'req_id'),
+    ...requestIdOf(response),
     retryAfterMs: parseRetryAfter(headerOf(response, 'retry-after'), now()),
   });
 }
@@ -282,13 +299,19 @@ function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions)
       headers: {
         ...REQUEST_HEADERS,
         ...(request.body !== undefined && { 'content-type': 'application/json; charset=utf-8' }),
-        'x-ms-client-request-id': newId(),
+        [CLIENT_REQUEST_ID]: newId(),
         ...request.headers,
       },
       body: request.body,
       signal: request.signal,
       ...(request.deadline !== undefined && { timeoutMs: request.deadline - clock.now() }),
     });
+}
+
+/** The id under which the service knows the request, for a support case. */
+function requestIdOf(response: TransportResponse): { serviceRequestId?: string } {
+  const serviceRequestId = headerOf(response, 'x-ms-service-request-id') ?? headerOf(response, 'req_id');
+  return serviceRequestId === undefined ? {} : { serviceRequestId };
 }
 
 function headerOf(response: TransportResponse, name: string): string | undefined {

@@ -212,7 +212,7 @@ function answering(route: Route, options: RouteOptions): HttpHandler {
             requestId,
             route: route.name,
             status: response.status,
-            reason: messageOf(error),
+            reason: messageOf(error).slice(0, 1_000),
           }),
         );
       }

@@ -6,5 +6,8 @@ export const REQUEST_HEADERS: Readonly<Record<string, string>> = {
   'if-none-match': 'null',
 };
 
+/** Under which the service logs a request; a support case may name it. */
+export const CLIENT_REQUEST_ID = 'x-ms-client-request-id';
+
 export const CONTINUE_ON_ERROR = { prefer: 'odata.continue-on-error' };
 export const UPDATE_ONLY = { 'if-match': '*' };
