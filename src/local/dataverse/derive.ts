@@ -1,6 +1,7 @@
 import { statusDoesNotFit } from './errors.ts';
 import type { Table } from './metadata.ts';
 import { hasTypeColumn, type StoredRow, type StoredValue, typeColumn } from './store.ts';
+import { factsOfTable } from './table-facts.ts';
 import type { Work } from './work.ts';
 
 type Values = Map<string, StoredValue>;
@@ -31,11 +32,7 @@ export function fillNewRow(work: Work, table: Table, values: Values): void {
   if (values.get(table.primaryId) == null) values.set(table.primaryId, work.env.newId());
   const fill = setter(table, values);
   for (const [name, value] of Object.entries(PLATFORM_DEFAULTS[table.logicalName] ?? {})) fill(name, value);
-  for (const column of table.columns.values()) {
-    const plain = column.kind === 'choice' || column.kind === 'boolean';
-    if (plain && column.validForCreate && column.defaultValue !== undefined)
-      fill(column.logicalName, column.defaultValue);
-  }
+  for (const [name, value] of factsOfTable(table).defaults) fill(name, value);
   fillOwner(work, table, values);
   fillState(table, values, undefined);
   if (table.isActivity) fill('activitytypecode', table.logicalName);
@@ -161,7 +158,7 @@ function computeAddress(table: Table, values: Values, read: Read, prefix: string
 
 function computeMoney(work: Work, table: Table, values: Values, read: Read): void {
   if (!table.columns.has('transactioncurrencyid')) return;
-  const bases = [...table.columns.values()].filter(({ calculationOf }) => calculationOf !== undefined);
+  const bases = factsOfTable(table).baseAmounts;
   const written = bases.filter(({ calculationOf }) => values.has(calculationOf ?? ''));
   if (written.length === 0 && !values.has('transactioncurrencyid')) return;
   const amounts = written.some(({ calculationOf }) => read(calculationOf ?? '') !== null);

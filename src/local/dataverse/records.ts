@@ -20,6 +20,7 @@ import { reaches } from './reach.ts';
 import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
 import { checkRegistration, STEP_TABLES } from './steps.ts';
 import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn, UniqueViolation } from './store.ts';
+import { factsOfTable } from './table-facts.ts';
 import { readValue } from './values.ts';
 import type { Work } from './work.ts';
 
@@ -200,9 +201,10 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
 };
 
 function checkRequired(table: Table, values: ReadonlyMap<string, StoredValue>): void {
-  const names =
-    REQUIRED[table.logicalName] ?? [...table.columns.values()].filter(isRequired).map((one) => one.logicalName);
-  for (const name of names) if (values.get(name) == null) throw requiredMissing(name);
+  const names = REQUIRED[table.logicalName] ?? factsOfTable(table).required;
+  for (const name of names) {
+    if (values.get(name) == null && !SET_BY_PLATFORM.has(name)) throw requiredMissing(name);
+  }
 }
 
 /** SystemRequired columns that the platform sets by itself; UNCONFIRMED, a list of those that samples leave out. */
@@ -228,13 +230,6 @@ const SET_BY_PLATFORM: ReadonlySet<string> = new Set([
   'revisionnumber',
   'teamtype',
 ]);
-
-const isRequired = (column: Column): boolean =>
-  column.systemRequired &&
-  column.validForCreate &&
-  !SET_BY_PLATFORM.has(column.logicalName) &&
-  column.kind !== 'unsupported' &&
-  column.kind !== 'managed';
 
 function keepUnique(work: Work, table: Table, write: () => void): void {
   try {

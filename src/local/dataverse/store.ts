@@ -78,7 +78,9 @@ const FIRST_VERSION = 1_000_000;
 export const fold = (text: string): string => text.replace(/ +$/, '').toLowerCase();
 
 /** A name from metadata as an SQL identifier. */
-export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+export const identifier = (name: string): string =>
+  // Hardly ever there, and looked for in every name of every row that is written.
+  name.includes('"') ? `"${name.replaceAll('"', '""')}"` : `"${name}"`;
 
 /** The column beside a lookup that may point to several tables. */
 export const typeColumn = (lookup: string): string => `${lookup}__type`;
