@@ -62,7 +62,7 @@ export interface Condition {
   /** The `value` elements, or else the attribute `value`. */
   readonly values: readonly string[];
   /** A column to compare with: `name` or `alias.name`. */
-  readonly valueOf: string | undefined;
+  readonly otherColumn: string | undefined;
 }
 
 export const AGGREGATES = ['count', 'countcolumn', 'sum', 'avg', 'min', 'max'] as const;

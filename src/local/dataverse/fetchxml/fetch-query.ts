@@ -232,11 +232,11 @@ export class FetchQuery {
     const source = condition.entityName === undefined ? owner : this.#visibleAs(condition.entityName, owner);
     this.#note(source);
     const column = columnIn(this.work, source, condition.attribute);
-    if (condition.valueOf === undefined) return conditionSql(this.work, column, condition);
-    const dot = condition.valueOf.indexOf('.');
-    const other = dot < 0 ? source : this.#visibleAs(condition.valueOf.slice(0, dot), owner);
+    if (condition.otherColumn === undefined) return conditionSql(this.work, column, condition);
+    const dot = condition.otherColumn.indexOf('.');
+    const other = dot < 0 ? source : this.#visibleAs(condition.otherColumn.slice(0, dot), owner);
     this.#note(other);
-    return comparisonSql(column, condition, columnIn(this.work, other, condition.valueOf.slice(dot + 1)));
+    return comparisonSql(column, condition, columnIn(this.work, other, condition.otherColumn.slice(dot + 1)));
   }
 
   #visibleAs(name: string, owner: BoundSource): BoundSource {

@@ -128,7 +128,7 @@ function conditionOf(element: XmlElement, counter: Counter): Condition {
     operator: required(element, 'operator'),
     entityName: element.attributes.get('entityname') || undefined,
     values: values.length === 0 && value !== undefined ? [value] : values,
-    valueOf: element.attributes.get('valueof'),
+    otherColumn: element.attributes.get('valueof'),
   };
 }
 
