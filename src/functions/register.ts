@@ -5,6 +5,7 @@ import { activationRoutes, registerActivationWorkers } from './activations.ts';
 import { connectionRoutes, registerConnectionHealth } from './connections.ts';
 import { definitionRoutes } from './definitions.ts';
 import { docsRoutes } from './docs.ts';
+import { fetchXmlRoutes } from './fetchxml.ts';
 import { healthRoutes } from './health.ts';
 import type { Services } from './services.ts';
 import { tableRoutes } from './tables.ts';
@@ -16,6 +17,7 @@ export function appRoutes(services: Services): readonly Route[] {
     ...connectionRoutes(services),
     ...tableRoutes(services),
     ...definitionRoutes(services),
+    ...fetchXmlRoutes(services),
     ...activationRoutes(services),
     ...webhookRoutes(services),
     ...docsRoutes(services, () => [...healthRoutes, ...routes]),

@@ -3,6 +3,7 @@ import { ActivationError } from '../activations/errors.ts';
 import { SettingsError } from '../config/settings.ts';
 import { ConnectionError } from '../connections/errors.ts';
 import { DataverseError, type DataverseErrorCode } from '../dataverse/errors.ts';
+import { InputError } from '../dataverse/input-error.ts';
 import { BridgeError } from '../shared/errors.ts';
 import { StorageError, type StorageErrorCode } from '../storage/errors.ts';
 
@@ -148,7 +149,7 @@ function detailsOf(error: BridgeError): readonly ProblemDetail[] {
   if (error instanceof SettingsError) {
     return error.faults.map((fault) => ({ path: fault.setting, code: 'settingFault', message: fault.message }));
   }
-  if (error instanceof ActivationError) return error.faults;
+  if (error instanceof ActivationError || error instanceof InputError) return error.faults;
   return error instanceof RequestError ? error.errors : [];
 }
 
