@@ -43,8 +43,18 @@ export interface Column extends ColumnShape {
   readonly options?: ReadonlySet<number>;
   /** For `DateTime`: `DateOnly` takes a date, the others a time with offset. */
   readonly dateBehavior?: 'DateOnly' | 'UserLocal' | 'TimeZoneIndependent';
-  /** For lookups: target table → navigation property that binds it, with the target's entity set. */
-  readonly targets?: ReadonlyMap<string, { readonly navigationProperty: string; readonly entitySetName: string }>;
+  /** What each label of `options` stands for, in lower case, in all of the organisation's languages. */
+  readonly labels?: ReadonlyMap<string, readonly number[]>;
+  /** For lookups in use: the tables whose rows it can be bound to. */
+  readonly targets?: ReadonlyMap<string, LookupTarget>;
+  /** For lookups in use: tables that the connection may not touch → navigation property. */
+  readonly closedTargets?: ReadonlyMap<string, string>;
+}
+
+/** How a lookup is bound to rows of one table. */
+export interface LookupTarget {
+  readonly navigationProperty: string;
+  readonly entitySetName: string;
 }
 
 export interface AlternateKey {
@@ -55,6 +65,8 @@ export interface AlternateKey {
 
 /** A table's definition as the write path needs it. */
 export interface Table extends TableShape {
+  /** Whether its rows are kept in an elastic table. Left out, they are not. */
+  readonly elastic?: boolean;
   readonly columns: ReadonlyMap<string, Column>;
   readonly keys: readonly AlternateKey[];
 }

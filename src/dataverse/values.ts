@@ -1,7 +1,9 @@
+import { type ExactNumber, exactNumber, isExactNumber } from '../shared/exact-json.ts';
 import { isGuid } from '../shared/ids.ts';
-import type { RowError } from './bulk/outcomes.ts';
 import { nearest } from '../shared/nearest.ts';
-import type { Column, Table } from './table.ts';
+import type { RowError } from './bulk/outcomes.ts';
+import { RowReference } from './row-reference.ts';
+import { type Column, isLookup, type LookupTarget, type Table, type TableShape } from './table.ts';
 import { binding } from './wire/rows.ts';
 
 /** A row in the Web API's own form, or the first column that keeps it from being written. */
@@ -30,7 +32,7 @@ export function toWireRow(table: Table, row: Readonly<Record<string, unknown>>):
   return { values };
 }
 
-export function unknownColumn(table: Table, name: string): RowError {
+export function unknownColumn(table: TableShape, name: string): RowError {
   const near = nearest(name, [...table.columns.keys()]);
   return {
     code: 'columnUnknown',
@@ -44,7 +46,7 @@ type Converted = { readonly value: unknown; readonly property?: string } | { rea
 
 /** One value in wire form; for a lookup also the property that binds it. */
 export function toWireValue(column: Column, value: unknown): Converted {
-  if (column.targets) return lookupValue(column, column.targets, value);
+  if (isLookup(column)) return lookupValue(column, value);
   if (value === null || value === '') return { value: null };
   switch (column.type) {
     case 'String':
@@ -52,11 +54,11 @@ export function toWireValue(column: Column, value: unknown): Converted {
       return textValue(column, value);
     case 'Integer':
     case 'BigInt':
-      return numberValue(column, value, /^[+-]?\d{1,19}$/, 'a whole number');
+      return wholeNumberValue(column, value);
     case 'Decimal':
     case 'Double':
     case 'Money':
-      return numberValue(column, value, /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i, 'a number');
+      return numberValue(column, value);
     case 'Boolean':
       return booleanValue(column, value);
     case 'DateTime':
@@ -110,28 +112,48 @@ function textValue(column: Column, value: unknown): Converted {
   return { value };
 }
 
-function numberValue(column: Column, value: unknown, form: RegExp, wanted: string): Converted {
-  const number = typeof value === 'string' && form.test(value.trim()) ? Number(value) : value;
-  if (typeof number !== 'number' || !Number.isFinite(number)) return wrongType(column, wanted);
-  if (wanted === 'a whole number' && !Number.isInteger(number)) return wrongType(column, wanted);
-  if (wanted === 'a whole number' && !Number.isSafeInteger(number)) {
-    return refusal(
-      column,
-      'outOfRange',
-      `The number for '${column.logicalName}' is too large to be carried exactly.`,
-      `Largest is ${Number.MAX_SAFE_INTEGER}.`,
-    );
-  }
-  const { minValue, maxValue } = column;
-  if ((minValue !== undefined && number < minValue) || (maxValue !== undefined && number > maxValue)) {
-    return refusal(
-      column,
-      'outOfRange',
-      `The number for '${column.logicalName}' must lie between ${minValue ?? '-∞'} and ${maxValue ?? '∞'}.`,
-    );
-  }
-  return { value: number };
+/** The text of a number, or of a text that holds one. */
+function numberText(value: unknown): string | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) ? String(value) : undefined;
+  if (typeof value === 'string') return value.trim();
+  return isExactNumber(value) ? value.rawJSON : undefined;
 }
+
+const WHOLE_NUMBER = /^[+-]?\d{1,19}$/;
+const LARGEST_BIG_INT = 2n ** 63n - 1n;
+
+function wholeNumberValue(column: Column, value: unknown): Converted {
+  const text = numberText(value) ?? '';
+  if (!WHOLE_NUMBER.test(text)) return wrongType(column, 'a whole number');
+  const number = BigInt(text.replace('+', ''));
+  if (number > LARGEST_BIG_INT || number < -LARGEST_BIG_INT - 1n) return outOfRange(column, 'has 64 bits');
+  return withinRange(column, exactNumber(String(number)));
+}
+
+const NUMBER = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,3}))?$/i;
+
+function numberValue(column: Column, value: unknown): Converted {
+  const [, sign, whole = '', fraction = '', exponent = ''] = NUMBER.exec(numberText(value) ?? '') ?? [];
+  if (sign === undefined || whole + fraction === '') return wrongType(column, 'a number');
+  const digits = `${whole.replace(/^0+(?=\d)/, '') || '0'}${fraction && `.${fraction}`}${exponent && `e${exponent}`}`;
+  const number = exactNumber(sign === '-' ? `-${digits}` : digits);
+  return Number.isFinite(inexact(number)) ? withinRange(column, number) : wrongType(column, 'a number');
+}
+
+const inexact = (number: number | ExactNumber): number =>
+  typeof number === 'number' ? number : Number(number.rawJSON);
+
+function withinRange(column: Column, value: number | ExactNumber): Converted {
+  const { minValue, maxValue } = column;
+  const number = inexact(value);
+  if ((minValue !== undefined && number < minValue) || (maxValue !== undefined && number > maxValue)) {
+    return outOfRange(column, `must lie between ${minValue ?? '-∞'} and ${maxValue ?? '∞'}`);
+  }
+  return { value };
+}
+
+const outOfRange = (column: Column, why: string): { readonly error: RowError } =>
+  refusal(column, 'outOfRange', `The number for '${column.logicalName}' ${why}.`);
 
 function booleanValue(column: Column, value: unknown): Converted {
   if (typeof value === 'boolean') return { value };
@@ -168,58 +190,103 @@ const choiceNumber = (value: unknown): number | undefined => {
 };
 
 /** A JSON value as text. Objects are not asked for it: their `toString` may be the caller's. */
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+
+/** The number that a choice's number or label stands for. */
+function choiceOf(column: Column, value: unknown): { readonly number: number } | { readonly error: RowError } {
+  const number = choiceNumber(value);
+  if (number !== undefined && (column.options?.has(number) ?? true)) return { number };
+  const labelled = typeof value === 'string' ? column.labels?.get(value.trim().toLowerCase()) : undefined;
+  const [only, another] = labelled ?? [];
+  if (only === undefined) return unknownChoice(column, value);
+  if (another === undefined) return { number: only };
+  return refusal(
+    column,
+    'ambiguousChoice',
+    `'${textOf(value).slice(0, 40)}' is the label of several choices of '${column.logicalName}'.`,
+    `Give one of the numbers ${labelled?.join(', ')}.`,
+  );
+}
 
 function choiceValue(column: Column, value: unknown): Converted {
-  const number = choiceNumber(value);
-  if (number !== undefined && (column.options?.has(number) ?? true)) return { value: number };
-  return unknownChoice(column, value);
+  const choice = choiceOf(column, value);
+  return 'error' in choice ? choice : { value: choice.number };
 }
 
 function choicesValue(column: Column, value: unknown): Converted {
-  const parts: unknown[] = Array.isArray(value) ? value : textOf(value).split(',');
+  const parts: unknown[] = Array.isArray(value) ? value : partsOf(column, textOf(value));
   if (parts.length === 0) return { value: null };
-  const numbers = parts.map(choiceNumber);
-  const wrong = numbers.findIndex((number) => number === undefined || !(column.options?.has(number) ?? true));
-  return wrong < 0 ? { value: numbers.join(',') } : unknownChoice(column, parts[wrong]);
+  const numbers: number[] = [];
+  for (const part of parts) {
+    const choice = choiceOf(column, part);
+    if ('error' in choice) return choice;
+    numbers.push(choice.number);
+  }
+  return { value: numbers.join(',') };
 }
 
-function unknownChoice(column: Column, value: unknown): Converted {
+/** Numbers or labels with commas between them, or semicolons as the service writes labels; a label may hold both. */
+function partsOf(column: Column, text: string): string[] {
+  return column.labels?.has(text.trim().toLowerCase()) ? [text] : text.split(/[,;]/);
+}
+
+function unknownChoice(column: Column, value: unknown): { readonly error: RowError } {
   const shown = [...(column.options ?? [])].slice(0, 20).join(', ');
   const text = textOf(value).slice(0, 40);
+  const near = nearest(text, [...(column.labels?.keys() ?? [])]);
+  const meant = near.length > 0 ? `Did you mean ${near.join(' or ')}? ` : '';
   return refusal(
     column,
     'unknownChoice',
     `'${text}' is no choice of '${column.logicalName}'.`,
-    shown === '' ? undefined : `Choices are: ${shown}.`,
+    shown === '' ? undefined : `${meant}Choices are: ${shown}.`,
   );
 }
 
-type Targets = NonNullable<Column['targets']>;
+type Targets = ReadonlyMap<string, LookupTarget>;
 
-function lookupValue(column: Column, targets: Targets, value: unknown): Converted {
-  const [only] = targets.size === 1 ? [...targets.keys()] : [];
+/** The part of an input that names a row: `{ table, id }`; `name` may be there as it was read. */
+function lookupValue(column: Column, value: unknown): Converted {
+  const { targets, closedTargets } = column;
+  if (!targets) throw new Error(`What '${column.logicalName}' can be bound to was not read.`);
   if (value === null || value === '') {
     const [first] = targets.values();
-    return binding(first?.navigationProperty ?? column.logicalName, null);
+    const [closed] = closedTargets?.values() ?? [];
+    return binding(first?.navigationProperty ?? closed ?? column.logicalName, null);
   }
-  const reference =
-    typeof value === 'string' ? { table: only, id: value } : (value as { table?: unknown; id?: unknown });
-  const target =
-    typeof reference.table === 'string'
-      ? targets.get(reference.table)
-      : only !== undefined
-        ? targets.get(only)
-        : undefined;
-  if (!target) {
+  const { table, id } = referenceOf(value);
+  const tables = [...targets.keys(), ...(closedTargets?.keys() ?? [])];
+  const name = table === undefined && tables.length === 1 ? tables[0] : table;
+  const target = targetNamed(targets, name);
+  if (!target) return noTarget(column, name, tables);
+  if (value instanceof RowReference) return binding(target.navigationProperty, value.path);
+  if (typeof id !== 'string' || !isGuid(id)) return wrongType(column, 'a GUID, or { "table": …, "id": … }');
+  return binding(target.navigationProperty, `${target.entitySetName}(${id.toLowerCase()})`);
+}
+
+function referenceOf(value: unknown): { readonly table?: unknown; readonly id?: unknown } {
+  if (typeof value === 'string') return { id: value };
+  return typeof value === 'object' && value !== null ? value : {};
+}
+
+const targetNamed = (targets: Targets, name: unknown): LookupTarget | undefined =>
+  typeof name === 'string'
+    ? (targets.get(name) ?? [...targets.values()].find(({ entitySetName }) => entitySetName === name))
+    : undefined;
+
+function noTarget(column: Column, name: unknown, tables: readonly string[]): { readonly error: RowError } {
+  if (typeof name === 'string' && column.closedTargets?.has(name)) {
     return refusal(
       column,
-      'lookupTableUnknown',
-      `The lookup '${column.logicalName}' needs the table it points at.`,
-      `Tables are: ${[...targets.keys()].join(', ')}.`,
+      'tableNotAllowed',
+      `The lookup '${column.logicalName}' cannot be bound to the table '${name}', which the connection may not touch.`,
+      'Add the table to the connection’s allowedTables setting.',
     );
   }
-  if (typeof reference.id !== 'string' || !isGuid(reference.id))
-    return wrongType(column, 'a GUID, or { "table": …, "id": … }');
-  return binding(target.navigationProperty, { entitySetName: target.entitySetName, id: reference.id.toLowerCase() });
+  return refusal(
+    column,
+    'lookupTableUnknown',
+    `The lookup '${column.logicalName}' needs the table it points at.`,
+    `Tables are: ${tables.slice(0, 40).join(', ')}.`,
+  );
 }

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { RowReference } from '../../../src/dataverse/row-reference.ts';
 import type { Column, Table } from '../../../src/dataverse/table.ts';
 import { toWireRow, toWireValue } from '../../../src/dataverse/values.ts';
+import { exactNumber } from '../../../src/shared/exact-json.ts';
 
 const column = (type: string, more: Partial<Column> = {}): Column => ({
   logicalName: 'col',
@@ -17,8 +19,21 @@ const accounts = { navigationProperty: 'parentcustomerid_account', entitySetName
 const text = column('String', { maxLength: 5 });
 const whole = column('Integer', { minValue: -5, maxValue: 10 });
 const money = column('Money', { minValue: 0, maxValue: 1e12 });
-const choice = column('Picklist', { options: new Set([1, 100_000_002, -1]) });
-const choices = column('MultiSelectPicklist', { options: new Set([1, 2, 3]) });
+const choice = column('Picklist', {
+  options: new Set([1, 100_000_002, -1]),
+  labels: new Map([
+    ['large', [1]],
+    ['gross', [1]],
+    ['other', [100_000_002, -1]],
+  ]),
+});
+const choices = column('MultiSelectPicklist', {
+  options: new Set([1, 2, 3]),
+  labels: new Map([
+    ['red', [1]],
+    ['blue, dark', [2]],
+  ]),
+});
 const day = column('DateTime', { dateBehavior: 'DateOnly' });
 const time = column('DateTime', { dateBehavior: 'UserLocal' });
 const lookup = column('Lookup', { targets: new Map([['account', accounts]]) });
@@ -38,6 +53,19 @@ test.each<[string, Column, unknown, unknown]>([
   ['a whole number as text', whole, ' +7 ', 7],
   ['the smallest number', whole, '-5', -5],
   ['a large whole number', column('BigInt'), '9007199254740991', 9007199254740991],
+  ['a whole number beyond a double', column('BigInt'), '-9223372036854775808', exactNumber('-9223372036854775808')],
+  ['a decimal beyond a double', column('Decimal'), '+0012345678901.23456789', exactNumber('12345678901.23456789')],
+  [
+    'a decimal beyond a double that came as a number',
+    money,
+    exactNumber('12345678901.12345678'),
+    exactNumber('12345678901.12345678'),
+  ],
+  ['a choice by its label', choice, ' large ', 1],
+  ['a choice by its label in another language', choice, 'GROSS', 1],
+  ['several choices by label', choices, ['Red', 3], '1,3'],
+  ['several choices by label as text', choices, 'red; 3', '1,3'],
+  ['a label with a comma in it', choices, 'Blue, dark', '2'],
   ['a decimal', column('Decimal'), '0.5', 0.5],
   ['a decimal without a digit in front', column('Double'), '.5', 0.5],
   ['a decimal with an exponent', money, '1.5e3', 1500],
@@ -59,6 +87,28 @@ test.each<[string, Column, unknown, unknown]>([
   expect(toWireValue(target, value)).toEqual({ value: expected });
 });
 
+test('a number as text is the same number on the wire, digit by digit', () => {
+  const digits = fc.tuple(
+    fc.constantFrom('', '-'),
+    fc.bigInt({ min: 0n, max: 10n ** 25n }),
+    fc.stringMatching(/^\d{0,10}$/),
+  );
+  fc.assert(
+    fc.property(digits, ([sign, whole, fraction]) => {
+      const text = `${sign}${whole}${fraction && `.${fraction}`}`;
+      const converted = toWireValue(column('Decimal'), text);
+      const sent = JSON.stringify('value' in converted ? converted.value : undefined);
+      const canonical = (one: string): string =>
+        one
+          .replace(/(\.\d*?)0+$/, '$1')
+          .replace(/\.$/, '')
+          .replace(/^-0$/, '0');
+      if (!sent.includes('e')) expect(canonical(sent)).toBe(canonical(text));
+      else expect(Number(sent)).toBe(Number(text));
+    }),
+  );
+});
+
 test.each<[string, Column, unknown, string]>([
   ['text one character too long', text, '123456', 'valueTooLong'],
   ['text with a character that XML forbids', text, 'a\u0001', 'invalidCharacter'],
@@ -68,7 +118,7 @@ test.each<[string, Column, unknown, string]>([
   ['a number below the smallest', whole, '-6', 'outOfRange'],
   ['a fraction for a whole number', whole, 1.5, 'wrongType'],
   ['a fraction as text for a whole number', whole, '1.0', 'wrongType'],
-  ['a number that JSON cannot carry exactly', column('BigInt'), '9007199254740993', 'outOfRange'],
+  ['a number of more than 64 bits', column('BigInt'), '9223372036854775808', 'outOfRange'],
   ['words for a number', money, 'ten', 'wrongType'],
   ['a hexadecimal number', money, '0x10', 'wrongType'],
   ['infinity', column('Double'), '1e999', 'wrongType'],
@@ -78,7 +128,8 @@ test.each<[string, Column, unknown, string]>([
   ['a list with one truth value', column('Boolean'), [true], 'wrongType'],
   ['yes for a truth value', column('Boolean'), 'yes', 'wrongType'],
   ['an unknown choice', choice, 2, 'unknownChoice'],
-  ['the label of a choice', choice, 'Large', 'unknownChoice'],
+  ['a label that no choice has', choice, 'Huge', 'unknownChoice'],
+  ['a label that several choices have', choice, 'Other', 'ambiguousChoice'],
   ['a fraction for a choice', choice, 1.5, 'unknownChoice'],
   ['one unknown choice of several', choices, [1, 4], 'unknownChoice'],
   ['choices with a gap', choices, '1,,2', 'unknownChoice'],
@@ -109,6 +160,29 @@ describe('a lookup', () => {
     expect(toWireValue(customer, { table: 'contact', id: GUID })).toMatchObject({
       property: 'parentcustomerid_contact@odata.bind',
     });
+  });
+
+  test('is bound as it was read, by the table’s entity set too', () => {
+    const bound = toWireValue(customer, { table: 'account', id: GUID });
+    expect(toWireValue(customer, { table: 'account', id: GUID, name: 'Contoso' })).toEqual(bound);
+    expect(toWireValue(customer, { table: 'accounts', id: GUID })).toEqual(bound);
+  });
+
+  test('is bound to a row whose address was made beforehand', () => {
+    expect(toWireValue(customer, new RowReference('contact', "contacts(employeeid='7')"))).toEqual({
+      property: 'parentcustomerid_contact@odata.bind',
+      value: "/contacts(employeeid='7')",
+    });
+    expect(toWireValue(customer, { table: 'contact', path: 'systemusers(x)' })).toMatchObject({
+      error: { code: 'wrongType' },
+    });
+  });
+
+  test('is not bound to a table that the connection may not touch, and can be cleared all the same', () => {
+    const owner = column('Owner', { targets: new Map(), closedTargets: new Map([['team', 'ownerid_task']]) });
+    expect(toWireValue(owner, { table: 'team', id: GUID })).toMatchObject({ error: { code: 'tableNotAllowed' } });
+    expect(toWireValue(owner, GUID)).toMatchObject({ error: { code: 'tableNotAllowed' } });
+    expect(toWireValue(owner, null)).toEqual({ property: 'ownerid_task@odata.bind', value: null });
   });
 
   test.each([null, ''])('is cleared by %j', (value) => {
