@@ -164,20 +164,25 @@ function readBoolean(table: Table, column: Column, json: unknown): number {
   return value ? 1 : 0;
 }
 
-const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,12})?)?(Z|[+-]\d\d:\d\d)$/i;
+const TIME = /^(?<date>\d{4}-\d\d-\d\d)T(?:[01]\d|2[0-3]):\d\d(?::\d\d(?:\.\d{1,12})?)?(?:Z|[+-]\d\d:\d\d)$/i;
+
+/** JavaScript counts on: for it, 30 February is 1 March. */
+const isCalendarDate = (text: string): boolean =>
+  !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
 
 function readTime(table: Table, column: Column, json: unknown): number {
-  if (typeof json !== 'string' || !TIME.test(json)) throw mismatch(table, column, json);
-  const ms = Date.parse(json);
-  if (Number.isNaN(ms)) throw mismatch(table, column, json);
+  const date = typeof json === 'string' ? TIME.exec(json)?.groups?.['date'] : undefined;
+  const ms = Date.parse(String(json));
+  if (!date || !isCalendarDate(date) || Number.isNaN(ms)) throw mismatch(table, column, json);
   if (ms < FIRST_DATE || ms > LAST_DATE) throw dateOutOfRange();
   return Math.floor(ms / 1000) * 1000;
 }
 
 function readDate(table: Table, column: Column, json: unknown): number {
-  if (typeof json !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(json)) throw mismatch(table, column, json);
+  if (typeof json !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(json) || !isCalendarDate(json)) {
+    throw mismatch(table, column, json);
+  }
   const ms = Date.parse(`${json}T00:00:00Z`);
-  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== json) throw mismatch(table, column, json);
   if (ms < FIRST_DATE) throw dateOutOfRange();
   return ms;
 }

@@ -51,6 +51,46 @@ describe('reading', () => {
     expect(() => readValue(account, many, text)).toThrow('Too many selections');
   });
 
+  test('takes half a surrogate pair for no character, and whole ones for what they are', () => {
+    expect(readValue(account, name, 'a😀b')).toBe('a😀b');
+    for (const bad of ['\ud83d', 'a\ude00b']) expect(() => readValue(account, name, bad)).toThrow('Invalid character');
+  });
+
+  test('takes times with an offset, on days that there are, down to the second', () => {
+    const time: Column = { ...name, kind: 'datetime' };
+    const day: Column = { ...name, kind: 'dateonly' };
+    expect(readValue(account, time, '2024-02-29T23:59:59.999+01:00')).toBe(Date.UTC(2024, 1, 29, 22, 59, 59));
+    expect(readValue(account, time, '2024-02-29T10:00Z')).toBe(Date.UTC(2024, 1, 29, 10));
+    expect(readValue(account, day, '2024-02-29')).toBe(Date.UTC(2024, 1, 29));
+    for (const bad of ['2023-02-29T10:00:00Z', '2024-01-01T24:00:00Z', '2024-01-01T10:00:00', '2024-01-01', 1, {}]) {
+      expect(() => readValue(account, time, bad)).toThrow();
+    }
+    for (const bad of ['2023-02-29', '2024-02-29T00:00:00Z', '24-02-29']) {
+      expect(() => readValue(account, day, bad)).toThrow();
+    }
+  });
+
+  test('takes numbers as text for integers and choices, for doubles, and for nothing else', () => {
+    const of = (kind: Column['kind']): Column => ({
+      ...revenue,
+      kind,
+      options: new Map(),
+      minValue: -1e9,
+      maxValue: 1e9,
+    });
+    for (const kind of ['integer', 'bigint', 'choice', 'status'] as const) {
+      expect(readValue(account, of(kind), ' 100000002 ')).toBe(100_000_002);
+    }
+    expect(readValue(account, of('double'), '1.5e1')).toBe(15);
+    for (const kind of ['decimal', 'money', 'boolean'] as const) {
+      expect(() => readValue(account, of(kind), '1')).toThrow();
+    }
+    for (const bad of ['', ' ', '0x10', '1e400', '1,5', 'Infinity']) {
+      expect(() => readValue(account, of('double'), bad)).toThrow();
+      expect(() => readValue(account, of('integer'), bad)).toThrow();
+    }
+  });
+
   test('takes null for every kind', () => {
     for (const column of account.columns.values()) expect(readValue(account, column, null)).toBeNull();
   });
