@@ -1,31 +1,65 @@
-import { badPayload, deleteMultipleMissing, duplicateTargets, notEmulated, targetWithoutType } from './errors.ts';
+import {
+  badPayload,
+  deleteMultipleMissing,
+  duplicateTargets,
+  noResourceFor,
+  notEmulated,
+  targetWithoutType,
+} from './errors.ts';
 import type { Table } from './metadata.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
 import { isJsonObject, type JsonObject, logicalNameIn, type RowChange, readRow } from './payload.ts';
 import { createRow, updateRow, upsertRow } from './records.ts';
-import { existingRow, findRow, type RowAddress, rowAddress } from './references.ts';
+import { existingRow, type RowAddress, rowAddress } from './references.ts';
 import { jsonReply, noContent, type Reply } from './reply.ts';
-import type { OperationFacts } from './request.ts';
+import { jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
 import { readValue } from './values.ts';
 import type { Work } from './work.ts';
 
 const MESSAGES = new Set(['CreateMultiple', 'UpdateMultiple', 'UpsertMultiple', 'DeleteMultiple']);
 
-export const isBulkMessage = (name: string): boolean => MESSAGES.has(name);
+/** Work that may pause between rows; its transaction stays open meanwhile. */
+export type Steps<Result> = Generator<undefined, Result>;
+
+/** Rows from one pause to the next, about a millisecond's work. */
+const ROWS_IN_STEP = 20;
+
+/** The table and the message of an operation that is a bulk message; undefined for any other. */
+export function bulkMessageOf(work: Work, operation: Operation): { table: Table; name: string } | undefined {
+  const [first, second, third] = operation.segments;
+  if (first?.kind !== 'name' || first.predicate || second?.kind !== 'name' || third) return undefined;
+  const table = second.qualified && MESSAGES.has(second.name) ? work.env.catalog.tableOfSet(first.name) : undefined;
+  return table && { table, name: second.name };
+}
 
 /** Carries out a bulk message on a standard table: all of its targets or, when one fails, none. */
-export function bulkMessage(work: Work, table: Table, name: string, body: JsonObject, facts: OperationFacts): Reply {
+export function* bulkMessage(
+  work: Work,
+  operation: Operation,
+  { table, name }: { table: Table; name: string },
+  facts: OperationFacts,
+): Steps<Reply> {
+  if (operation.method !== 'POST') throw noResourceFor(`${work.root}${operation.path}`);
+  const body = jsonObjectBody(operation, table.entitySetName);
   if (name === 'DeleteMultiple') throw deleteMultipleMissing();
   const targets = targetsOf(table, body);
   facts.rows = targets.length;
-  if (name === 'CreateMultiple') {
-    const ids = targets.map((target) => createRow(work, table, flatRow(work, table, target)));
-    const context = `${work.root}$metadata#Microsoft.Dynamics.CRM.CreateMultipleResponse`;
-    return jsonReply(200, { '@odata.context': context, Ids: ids });
+  const ids: string[] = [];
+  const write = writerFor(work, table, name, ids);
+  for (const [index, target] of targets.entries()) {
+    if (index % ROWS_IN_STEP === ROWS_IN_STEP - 1) yield;
+    write(target);
   }
-  if (name === 'UpdateMultiple') updateMultiple(work, table, targets);
-  else upsertMultiple(work, table, targets);
-  return noContent();
+  if (name !== 'CreateMultiple') return noContent();
+  const context = `${work.root}$metadata#Microsoft.Dynamics.CRM.CreateMultipleResponse`;
+  return jsonReply(200, { '@odata.context': context, Ids: ids });
+}
+
+/** Writes one target; created ones leave their id in `ids`. */
+function writerFor(work: Work, table: Table, name: string, ids: string[]): (target: JsonObject) => void {
+  if (name === 'UpdateMultiple') return updating(work, table);
+  if (name === 'UpsertMultiple') return upserting(work, table);
+  return (target) => void ids.push(createRow(work, table, flatRow(work, table, target)));
 }
 
 /** UNCONFIRMED what becomes of rows below a target's navigation properties. */
@@ -55,33 +89,30 @@ function targetsOf(table: Table, body: JsonObject): JsonObject[] {
 }
 
 /** Of several targets for one row the first is applied; the others are passed over, as documented. */
-function updateMultiple(work: Work, table: Table, targets: readonly JsonObject[]): void {
+function updating(work: Work, table: Table): (target: JsonObject) => void {
   const seen = new Set<string>();
-  for (const target of targets) {
+  return (target) => {
     const address = addressOf(work, table, target);
     if (!address) throw badPayload(table.entitySetName, `A target has neither '${table.primaryId}' nor '@odata.id'.`);
     const id = existingRow(work.env, table, address);
-    if (seen.has(id)) continue;
+    if (seen.has(id)) return;
     seen.add(id);
     const change = readRow(work, table, target, 'update');
     if (address.kind === 'key') for (const { column } of address.columns) change.values.delete(column.logicalName);
     updateRow(work, table, id, change, {}, address.kind === 'key');
-  }
+  };
 }
 
-function upsertMultiple(work: Work, table: Table, targets: readonly JsonObject[]): void {
+function upserting(work: Work, table: Table): (target: JsonObject) => void {
   const seen = new Set<string>();
-  for (const target of targets) {
+  return (target) => {
     // Without an id and a key there is nothing to find: the target is created.
     const address: RowAddress = addressOf(work, table, target) ?? { kind: 'id', id: work.env.newId() };
-    const before = findRow(work.env, table, address);
-    if (before !== undefined && seen.has(before)) {
-      const { status, code } = work.env.assumptions.duplicateTargets;
-      throw duplicateTargets(status, code);
-    }
     const { id } = upsertRow(work, table, address, (kind) => readRow(work, table, target, kind));
+    const { status, code } = work.env.assumptions.duplicateTargets;
+    if (seen.has(id)) throw duplicateTargets(status, code);
     seen.add(id);
-  }
+  };
 }
 
 function addressOf(work: Work, table: Table, target: JsonObject): RowAddress | undefined {

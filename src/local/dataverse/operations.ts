@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Steps } from './bulk.ts';
 import type { Effort } from './effort.ts';
 import { unexpected, WireError } from './errors.ts';
 import type { RowEvent } from './events/row-event.ts';
@@ -6,7 +8,7 @@ import { parseQuery } from './odata/query.ts';
 import { parsePreferences } from './preferences.ts';
 import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
-import { execute } from './route.ts';
+import { executeInSteps } from './route.ts';
 import type { Intervention } from './rules.ts';
 import type { Caller } from './security.ts';
 import type { RunSynchronousSteps } from './synchronous-steps.ts';
@@ -40,7 +42,7 @@ export async function runAlone(session: Session, request: ApiRequest, facts: Ope
   try {
     const work = newWork(session, request);
     const reply = await session.env.store.confirmedTransaction(
-      () => execute(work, request, facts),
+      () => withPauses(executeInSteps(work, request, facts)),
       () => session.runSynchronousSteps(work.events),
     );
     session.publish(work.events);
@@ -48,6 +50,14 @@ export async function runAlone(session: Session, request: ApiRequest, facts: Ope
   } catch (error) {
     forgetRolledBack(session.env);
     return errorReply(session, request, error);
+  }
+}
+
+/** Lets the sockets be served between the steps. */
+async function withPauses<Result>(steps: Steps<Result>): Promise<Result> {
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value;
+    await setImmediate();
   }
 }
 

@@ -1,4 +1,5 @@
 import { rolePrivileges } from './bound-operations.ts';
+import { bulkMessage, bulkMessageOf, type Steps } from './bulk.ts';
 import { routeDefinitions } from './definitions.ts';
 import { countRead } from './effort.ts';
 import {
@@ -11,7 +12,7 @@ import {
   WireError,
 } from './errors.ts';
 import { reactivateKey } from './key-routes.ts';
-import type { PathSegment, QueryOptions } from './odata/ast.ts';
+import type { PathSegment } from './odata/ast.ts';
 import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
 import { parseQuery } from './odata/query.ts';
@@ -60,22 +61,19 @@ export function readOperation(request: ApiRequest): Operation {
   refuseHeaders(request);
   // Outside a $batch the server refuses shorter ones.
   if (request.method === 'GET' && request.path.length + request.rawQuery.length > URL_MAX) throw urlTooLong();
-  const { options, segments } = wireErrors((): { options: QueryOptions; segments: PathSegment[] } => {
+  try {
     const options = parseQuery(request.rawQuery);
-    return { options, segments: parsePath(request.path, options.aliases) };
-  });
-  return { ...request, options, segments, preferences: parsePreferences(request.headers.get('prefer')) };
+    const segments = parsePath(request.path, options.aliases);
+    return { ...request, options, segments, preferences: parsePreferences(request.headers.get('prefer')) };
+  } catch (error) {
+    throw asWireError(error);
+  }
 }
 
-/** Runs `work` with the parsers' refusals turned into the service's answers. */
-function wireErrors<Result>(work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof ODataSyntaxError) throw new WireError(400, error.serviceCode, error.message);
-    if (error instanceof ODataNotEmulatedError) throw notEmulated(error.what);
-    throw error;
-  }
+/** What the parsers refuse as the service's answer; anything else as it is. */
+function asWireError(error: unknown): unknown {
+  if (error instanceof ODataSyntaxError) return new WireError(400, error.serviceCode, error.message);
+  return error instanceof ODataNotEmulatedError ? notEmulated(error.what) : error;
 }
 
 /** What an operation is, as far as its URL tells; never throws. */
@@ -112,15 +110,25 @@ function messageOf({ method, headers }: ApiRequest, oneRow: boolean): string {
   }
 }
 
-/**
- * Carries out one operation other than `$batch` and its events, in a transaction of its own unless it is part of one.
- * Throws WireError.
- */
+/** Carries out one operation other than `$batch` and its events, inside a transaction. Throws WireError. */
 export function execute(work: Work, request: ApiRequest, facts: OperationFacts): Reply {
+  const steps = executeInSteps(work, request, facts);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
+/** The same with pauses, where there is much to do. */
+export function* executeInSteps(work: Work, request: ApiRequest, facts: OperationFacts): Steps<Reply> {
   const operation = readOperation(request);
-  const reply = work.env.store.transaction(() => wireErrors(() => route(work, operation, facts)));
-  countRead(work.effort, operation, facts);
-  return reply;
+  const bulk = bulkMessageOf(work, operation);
+  try {
+    const reply = bulk ? yield* bulkMessage(work, operation, bulk, facts) : route(work, operation, facts);
+    countRead(work.effort, operation, facts);
+    return reply;
+  } catch (error) {
+    throw asWireError(error);
+  }
 }
 
 function route(work: Work, given: Operation, facts: OperationFacts): Reply {

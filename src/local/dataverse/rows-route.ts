@@ -1,10 +1,8 @@
 import { routeBound } from './bound-operations.ts';
-import { bulkMessage, isBulkMessage } from './bulk.ts';
 import { insertBelow, insertRow, replaceParties } from './deep-insert.ts';
 import {
   badPayload,
   methodNotAllowed,
-  noResourceFor,
   notACollection,
   notEmulated,
   notPrimitive,
@@ -79,10 +77,6 @@ function routeCollection(
 ): Reply {
   const { method, options, preferences, path, rawQuery } = operation;
   if (third) throw notEmulated(`The path ${path}`);
-  if (second?.kind === 'name' && second.qualified && isBulkMessage(second.name)) {
-    if (method !== 'POST') throw noResourceFor(`${work.root}${path}`);
-    return bulkMessage(work, table, second.name, jsonObjectBody(operation, table.entitySetName), facts);
-  }
   if (second?.kind === 'system' && second.name === '$count' && method === 'GET') {
     return countReply(work, { table, options, preferences, path, rawQuery });
   }

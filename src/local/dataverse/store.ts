@@ -27,8 +27,14 @@ export interface Store {
   run(sql: string, parameters?: readonly StoredValue[]): number;
   /** Commits what `work` wrote, or nothing of it when it throws. May be nested. */
   transaction<Result>(work: () => Result): Result;
-  /** The same, committed only when `confirm` resolves; until then nothing else may use the store. May not be nested. */
-  confirmedTransaction<Result>(work: () => Result, confirm: () => Promise<void> | undefined): Promise<Result>;
+  /**
+   * The same, committed only when `work` and then `confirm` resolve; until then nothing else may use the store. May not be
+   * nested.
+   */
+  confirmedTransaction<Result>(
+    work: () => Result | Promise<Result>,
+    confirm: () => Promise<void> | undefined,
+  ): Promise<Result>;
   /** Makes the table on first use, and the columns that it lacks. */
   ensure(table: Table): void;
   /** Drops a table with all its rows. */
@@ -167,7 +173,7 @@ export function openStore(location: string): Store {
       if (depth > 0) throw new Error('A confirmed transaction cannot be part of another one');
       const { commit, undo } = begin();
       try {
-        const result = work();
+        const result = await work();
         await confirm();
         commit();
         return result;
