@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { BridgeError } from '../../shared/errors.ts';
-import { noResourceFor, WireError } from './errors.ts';
+import { noResourceFor, urlTooLong, WireError } from './errors.ts';
 import type { RowEvent } from './events/row-event.ts';
 import { actingUser, IMPERSONATION_HEADERS } from './impersonation.ts';
 import {
@@ -19,6 +19,9 @@ import { JSON_TYPE, type Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { execute, factsOf, refuseHeaders } from './route.ts';
 import type { RowReference } from './work.ts';
+
+/** Documented: twice the length that a URL outside a batch may have. */
+const URL_MAX = 65_536;
 
 const BATCH = /^(?:\$|%24)batch\/?$/i;
 
@@ -80,7 +83,7 @@ function batchParts(request: ApiRequest): BatchPart[] {
 async function runPart(session: Session, request: ApiRequest): Promise<BatchAnswer | Reset> {
   const facts = factsOf(session.env, request);
   const { reply: invented, reset } = session.intervene(request, facts);
-  const reply = invented ?? (reset === 'before' ? undefined : await runAlone(session, request, facts));
+  const reply = invented ?? (reset === 'before' ? undefined : await runOne(session, request, facts));
   if (reply && reset === undefined) {
     session.noteOperation(request, facts, reply.status);
     return answerOf(session, request, reply);
@@ -88,6 +91,12 @@ async function runPart(session: Session, request: ApiRequest): Promise<BatchAnsw
   session.noteOperation(request, facts, 0);
   return 'reset';
 }
+
+async function runOne(session: Session, request: ApiRequest, facts: OperationFacts): Promise<Reply> {
+  return isTooLong(request) ? errorReply(session, request, urlTooLong()) : runAlone(session, request, facts);
+}
+
+const isTooLong = ({ path, rawQuery }: ApiRequest): boolean => path.length + rawQuery.length > URL_MAX;
 
 /** Ends a change set as a rule wants it: with an answer in place of an operation's own, or with none. */
 class Intervened extends BridgeError<'intervened'> {
@@ -108,11 +117,12 @@ async function runChangeSet(session: Session, requests: readonly ApiRequest[]): 
   let current: ApiRequest | undefined;
   let resetAtEnd = false;
 
-  const runOne = (request: ApiRequest, facts: OperationFacts): Reply => {
+  const runInside = (request: ApiRequest, facts: OperationFacts): Reply => {
     const { reply, reset } = session.intervene(request, facts);
     if (reset === 'before' || (reply && reply.status >= 400)) throw new Intervened(reply);
     resetAtEnd ||= reset === 'after';
     if (reply) return reply;
+    if (isTooLong(request)) throw urlTooLong();
     const work = newWork(session, request, contentIds);
     const done = execute(work, request, facts);
     events.push(...work.events);
@@ -122,7 +132,7 @@ async function runChangeSet(session: Session, requests: readonly ApiRequest[]): 
     for (const request of requests) {
       current = request;
       const facts = factsOf(session.env, request);
-      const reply = runOne(request, facts);
+      const reply = runInside(request, facts);
       notes.push({ request, facts, status: reply.status });
       answers.push(answerOf(session, request, reply));
     }

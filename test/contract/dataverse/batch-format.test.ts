@@ -139,6 +139,13 @@ test('lines that end in LF alone are refused, unless two more stand at the end',
   expect(statuses(taken.text)).toEqual([200]);
 });
 
+test('a URL may be twice as long as outside a batch', async () => {
+  const filter = (length: number) => `accounts?$filter=name eq '${'x'.repeat(length)}'`;
+  const parts = [filter(60_000), filter(66_000)].map((url) => operation({ method: 'GET', url }));
+  const answer = await post(call, parts, { Prefer: 'odata.continue-on-error' });
+  expect(statuses(answer.text)).toEqual([200, 414]);
+});
+
 test('a thousand operations are taken and one more is refused', async () => {
   const part = operation({ method: 'POST', url: 'nothing', body: {} });
   const most = await post(call, Array<string>(1000).fill(part), { Prefer: 'odata.continue-on-error' });

@@ -50,6 +50,32 @@ describe('deep insert', () => {
     expect(names(await call('GET', `leads(${lead})/accountleads_association`), 'accountid')).toEqual([account]);
   });
 
+  test('answers the documented representation of a row that is bound while it is created', async () => {
+    const { call } = await openEnvironment();
+    const contact = await create(call, 'contacts', { firstname: 'Yvonne', lastname: 'McKay' });
+    const { UserId } = (await call('GET', 'WhoAmI')).json;
+    const owner = { 'ownerid_task@odata.bind': `/systemusers(${UserId})` };
+    const tasks = [
+      await create(call, 'tasks', { subject: 'Task 1', ...owner }),
+      await create(call, 'tasks', { subject: 'Task 2' }),
+    ];
+    const answer = await call(
+      'POST',
+      'accounts?$select=name&$expand=primarycontactid($select=fullname),Account_Tasks($select=subject)',
+      {
+        name: 'Sample Account',
+        'primarycontactid@odata.bind': `/contacts(${contact})`,
+        'Account_Tasks@odata.bind': tasks.map((task) => `/tasks(${task})`),
+      },
+      { Prefer: 'return=representation' },
+    );
+    expect(answer.status).toBe(201);
+    const context = '$metadata#accounts(name,primarycontactid(fullname),Account_Tasks(subject))/$entity';
+    expect(answer.json['@odata.context'].endsWith(context)).toBe(true);
+    expect(answer.json.primarycontactid).toMatchObject({ fullname: 'Yvonne McKay', contactid: contact });
+    expect(names({ ...answer, json: { value: answer.json.Account_Tasks } }, 'subject')).toEqual(['Task 1', 'Task 2']);
+  });
+
   test('leaves nothing behind when a row inside is refused', async () => {
     const { call } = await openEnvironment();
     const answer = await call('POST', 'accounts', {
