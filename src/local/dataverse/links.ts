@@ -14,7 +14,7 @@ import { isJsonObject, newChange, setLookup } from './payload.ts';
 import { requireRight, updateRow } from './records.ts';
 import { existingRow, readStored, rowAddress, rowOfUrl } from './references.ts';
 import { noContent, type Reply } from './reply.ts';
-import { jsonBody, type Operation, type OperationFacts } from './request.ts';
+import { jsonBody, type Operation } from './request.ts';
 import { hasTypeColumn, identifier, typeColumn } from './store.ts';
 import type { RowReference, Work } from './work.ts';
 
@@ -29,11 +29,10 @@ interface LinkTarget {
 const REPEATABLE: ReadonlySet<string> = new Set(['systemuserroles', 'teamroles', 'teammembership', 'queuemembership']);
 
 /** `POST` and `DELETE` of `<collection>/$ref`: links and unlinks rows. */
-export function changeLinks(work: Work, operation: Operation, given: LinkTarget, facts: OperationFacts): Reply {
+export function changeLinks(work: Work, operation: Operation, given: LinkTarget): Reply {
   const { row, name } = given;
   const { method } = operation;
   if (method !== 'POST' && method !== 'DELETE') throw methodNotAllowed(`${method} on a reference`);
-  facts.message = method === 'POST' ? 'Associate' : 'Disassociate';
   const other = tableBehind(work, row.table, name);
   const target = targetNamed(work, operation, given, other);
   if (method === 'POST') link(work, row, name, target);

@@ -32,7 +32,7 @@ export function routeCollectionOfRow(
   const { row, name, tail } = collection;
   const what = tail?.kind === 'system' ? tail.name : undefined;
   if (tail && what !== '$ref' && what !== '$count') throw notEmulated(`The path ${operation.path}`);
-  if (what === '$ref' && operation.method !== 'GET') return changeLinks(work, operation, collection, facts);
+  if (what === '$ref' && operation.method !== 'GET') return changeLinks(work, operation, collection);
   if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on a collection of related rows`);
   if (collection.predicate) throw notEmulated(`$ref of one row of ${name}`);
 

@@ -90,8 +90,12 @@ export function factsOf(env: Environment, request: ApiRequest): OperationFacts {
   const table = env.catalog.names.find(({ entitySetName }) => entitySetName === first.name)?.logicalName;
   if (table === undefined) return { message: first.name };
   if (second?.kind === 'name' && second.qualified) return { table, message: second.name };
-  return { table, message: messageOf(request, first.predicate !== undefined || second?.kind === 'name') };
+  const last = segments.at(-1);
+  const linked = last?.kind === 'system' && last.name === '$ref' ? LINK_MESSAGES[request.method] : undefined;
+  return { table, message: linked ?? messageOf(request, first.predicate !== undefined || second?.kind === 'name') };
 }
+
+const LINK_MESSAGES: Readonly<Record<string, string>> = { POST: 'Associate', DELETE: 'Disassociate' };
 
 function messageOf({ method, headers }: ApiRequest, oneRow: boolean): string {
   switch (method) {

@@ -219,6 +219,18 @@ describe('$ref', () => {
     expect((await call('GET', members)).json.value).toEqual([]);
   });
 
+  test('is a message of its own in rules and in the log', async () => {
+    const { call } = await openEnvironment();
+    const account = await create(call, 'accounts', { name: 'a' });
+    const contact = await create(call, 'contacts', { lastname: 'c' });
+    await call('POST', '/emulator/rules', { match: { message: 'Create' }, action: { status: 503 } });
+    const ref = `accounts(${account})/contact_customer_accounts`;
+    expect((await call('POST', `${ref}/$ref`, { '@odata.id': `contacts(${contact})` })).status).toBe(204);
+    expect((await call('DELETE', `${ref}(${contact})/$ref`)).status).toBe(204);
+    const calls = (await call('GET', '/emulator/calls')).json.slice(-2);
+    expect(calls).toMatchObject([{ message: 'Associate' }, { message: 'Disassociate' }]);
+  });
+
   test('refuses what it cannot link', async () => {
     const { call } = await openEnvironment();
     const account = await create(call, 'accounts', { name: 'a' });
