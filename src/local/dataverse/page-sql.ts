@@ -3,7 +3,16 @@ import type { Column, Table } from './metadata.ts';
 import type { OrderItem } from './odata/ast.ts';
 import type { CookieBounds, CookieColumn, PageEnd } from './paging.ts';
 import { allOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
-import { comparable, hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn } from './store.ts';
+import {
+  comparable,
+  ETAG_COLUMN,
+  hasTypeColumn,
+  identifier,
+  PARTITION_COLUMN,
+  type StoredRow,
+  type StoredValue,
+  typeColumn,
+} from './store.ts';
 import type { Work } from './work.ts';
 
 /** Something that rows are sorted by. */
@@ -21,12 +30,13 @@ const TEXT_KINDS: ReadonlySet<Column['kind']> = new Set(['text', 'memo', 'entity
 /** The columns of `$orderby` and the id behind them, which makes the order one that pages can go on from. */
 export function sortColumns(builder: QueryBuilder, orderby: readonly OrderItem[] = []): SortColumn[] {
   if (orderby.length > SORT_COLUMNS_MAX) throw badQuery(`At most ${SORT_COLUMNS_MAX} columns can be sorted by.`);
-  const primary: OrderItem = {
-    path: { kind: 'path', position: 0, segments: [builder.table.primaryId] },
-    direction: 'asc',
-  };
-  return [...orderby, primary].map(({ path, direction }) => {
+  const { primaryId, isElastic } = builder.table;
+  const ends = (isElastic ? [primaryId, PARTITION_COLUMN] : [primaryId]).map(
+    (name): OrderItem => ({ path: { kind: 'path', position: 0, segments: [name] }, direction: 'asc' }),
+  );
+  return [...orderby, ...ends].map(({ path, direction }, at) => {
     const found = builder.column(path);
+    if (at === 0 && found.alias === 't0' && found.column.kind !== 'memo') builder.index(found);
     return {
       name: path.segments.join('/'),
       compared: found.column.kind === 'lookup' ? nameBehind(builder.work, found) : found.compared,
@@ -116,10 +126,10 @@ export function rowsBehind(
   const [first] = sort;
   const value = values[0] ?? null;
   if (!first || sort.length === 1 || value === null) return [after(sort, values)];
-  // Says no more than the other condition does, but in a form that an index on the first column can be used for.
-  const { compared, descending } = first;
-  const bound = descending ? `(${compared} <= ? OR ${compared} IS NULL)` : `${compared} >= ?`;
-  return [{ text: bound, values: [value] }, after(sort, values)];
+  // Says no more than the other condition does, but in a form that an index on the first column can be used for; behind
+  // the last value of a descending order are the rows without one, which SQLite would search apart and sort again.
+  if (first.descending) return [after(sort, values)];
+  return [{ text: `${first.compared} >= ?`, values: [value] }, after(sort, values)];
 }
 
 function after(sort: readonly Pick<SortColumn, 'compared' | 'descending'>[], values: readonly StoredValue[]): Sql {
@@ -141,6 +151,7 @@ function after(sort: readonly Pick<SortColumn, 'compared' | 'descending'>[], val
 export function storedColumns(table: Table, columns: Iterable<Column>): string[] {
   const names = new Set([table.primaryId]);
   if (table.columns.has('versionnumber')) names.add('versionnumber');
+  if (table.isElastic) names.add(ETAG_COLUMN);
   for (const column of columns) {
     if (column.kind === 'unsupported') continue;
     names.add(column.logicalName);

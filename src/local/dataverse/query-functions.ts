@@ -18,6 +18,7 @@ export function conditionFunction(query: QueryBuilder, name: string, given: Argu
     segments: columnPath(query, textOf(given, 'PropertyName')),
   });
   const list = LISTS.get(name);
+  if (name === 'In') query.expectFew(column);
   if (list) return list(column, valuesOf(column, given));
   return (
     userCondition(query, column, name) ??

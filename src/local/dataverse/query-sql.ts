@@ -12,7 +12,7 @@ import type { ComparisonOperator, FilterExpression, Literal, Operand, PropertyPa
 import { conditionFunction } from './query-functions.ts';
 import { reach } from './reach.ts';
 import { folded, literalFor } from './references.ts';
-import { comparable, hasTypeColumn, identifier, isText, type StoredValue, typeColumn } from './store.ts';
+import { comparable, fold, hasTypeColumn, identifier, isText, type StoredValue, typeColumn } from './store.ts';
 import { edmType } from './values.ts';
 import type { Work } from './work.ts';
 
@@ -56,12 +56,22 @@ interface Scope {
   readonly alias: string;
   readonly joins: Sql[];
   /** By the path that leads there, `t0/primarycontactid`. */
-  readonly joined: Map<string, { readonly table: Table; readonly alias: string }>;
+  readonly joined: Map<string, Joined>;
+}
+
+interface Joined {
+  readonly table: Table;
+  readonly alias: string;
+  /** The lookup that leads here, and the table that has it. */
+  readonly lookup: { readonly table: Table; readonly alias: string; readonly column: Column };
 }
 
 /** The service's limits of conditions and of joined tables in a query. */
 const CONDITIONS_MAX = 500;
 const LINKS_MAX = 15;
+
+/** Columns of which one value is likely to be that of few rows. */
+const SELECTIVE_KINDS: ReadonlySet<Column['kind']> = new Set(['text', 'lookup', 'guid', 'integer', 'bigint']);
 
 const SQL_OPERATORS: Readonly<Record<ComparisonOperator, string>> = {
   eq: '=',
@@ -151,7 +161,7 @@ export class QueryBuilder {
     return scope ? { scope, segments: segments.slice(1) } : { scope: this.#root, segments };
   }
 
-  #join(scope: Scope, table: Table, alias: string, name: string): { table: Table; alias: string } {
+  #join(scope: Scope, table: Table, alias: string, name: string): Joined {
     const path = `${alias}/${name}`;
     const known = scope.joined.get(path);
     if (known) return known;
@@ -170,7 +180,7 @@ export class QueryBuilder {
     }
     const { text, values } = allOf([...on, this.visible(other, joined)]);
     scope.joins.push({ text: `LEFT JOIN ${identifier(other.logicalName)} AS ${joined} ON ${text}`, values });
-    const found = { table: other, alias: joined };
+    const found = { table: other, alias: joined, lookup: { table, alias, column } };
     scope.joined.set(path, found);
     return found;
   }
@@ -194,7 +204,7 @@ export class QueryBuilder {
     if (left.kind === 'literal' && right.kind === 'path') return this.#comparison(MIRRORED[operator], right, left);
     if (left.kind === 'literal') throw badQuery('A comparison needs a column on one side.');
     const found = this.column(left);
-    const { column, compared, table } = found;
+    const { column, compared } = found;
     if (right.kind === 'path') return this.#ofColumns(operator, found, this.column(right));
     const literal = literalFor(column, right.literal);
     if (literal === undefined) throw incompatibleTypes(edmType(column), literalType(right.literal), operator);
@@ -204,14 +214,43 @@ export class QueryBuilder {
         return { text: `${compared} IS NULL`, values: [] };
       return { text: operator === 'ne' ? `${compared} IS NOT NULL` : '0', values: [] };
     }
-    if (operator === 'eq') this.expectEqual(table, column);
-    return { text: `${compared} ${SQL_OPERATORS[operator]} ?`, values: [value] };
+    if (operator === 'eq') this.expectFew(found);
+    const condition = `${compared} ${SQL_OPERATORS[operator]} ?`;
+    return { text: operator === 'ne' ? condition : this.#ofJoinedRow(found, condition), values: [value] };
   }
 
-  /** Makes an index where rows with one value of a column are likely to be few. */
-  expectEqual(table: Table, column: Column): void {
-    const few = column.kind === 'lookup' || column.kind === 'text' || column.kind === 'guid';
-    if (few && column.logicalName !== table.primaryId) this.work.env.store.index(table, column);
+  /** Makes the indexes for a condition that few rows are likely to fulfil, those to get there over lookups included. */
+  expectFew({ table, alias, column }: ColumnInQuery): void {
+    if (!SELECTIVE_KINDS.has(column.kind)) return;
+    this.index({ table, column });
+    for (let at = this.#joinOf(alias); at; at = this.#joinOf(at.lookup.alias)) {
+      this.index(at.lookup);
+    }
+  }
+
+  /** Makes an index on a column unless there is one. */
+  index({ table, column }: Pick<ColumnInQuery, 'table' | 'column'>): void {
+    const { keys, store } = this.work.env;
+    const indexed = keys
+      .of(table.logicalName)
+      .some(({ status, columns }) => status === 'Active' && columns[0] === column.logicalName);
+    if (column.logicalName !== table.primaryId && !indexed) store.index(table, column);
+  }
+
+  #joinOf(alias: string): Joined | undefined {
+    for (const { joined } of [this.#root, ...this.#variables.values()]) {
+      for (const found of joined.values()) if (found.alias === alias) return found;
+    }
+    return undefined;
+  }
+
+  /**
+   * A condition that is false without a row behind the lookup says so: SQLite then may begin with the rows behind it,
+   * which it cannot see by itself through `fold`.
+   */
+  #ofJoinedRow({ table, alias }: ColumnInQuery, condition: string): string {
+    if (!this.#joinOf(alias)) return condition;
+    return `(${alias}.${identifier(table.primaryId)} IS NOT NULL AND ${condition})`;
   }
 
   /** The service compares columns of one row only, and of one type. */
@@ -225,17 +264,25 @@ export class QueryBuilder {
   #text(filter: Extract<FilterExpression, { kind: 'text' }>): Sql {
     const { target, search } = filter;
     if (target.kind !== 'path' || search.kind !== 'literal') throw notEmulated(`${filter.function} on these operands`);
-    const { column, qualified } = this.column(target);
+    const found = this.column(target);
+    const { column, compared, qualified } = found;
     if (search.literal.kind === 'null') return { text: '0', values: [] };
     if (!isText(column) || search.literal.kind !== 'string') {
       throw badQuery(
         `No function signature for the function with name '${filter.function}' matches the specified arguments.`,
       );
     }
+    const wanted = search.literal.value.toLowerCase();
     const before = filter.function === 'startswith' ? '' : '%';
     const after = filter.function === 'endswith' ? '' : '%';
-    const pattern = `${before}${search.literal.value.toLowerCase()}${after}`;
-    return { text: `like_text(${qualified}, ?)`, values: [pattern] };
+    const like = { text: `like_text(${qualified}, ?)`, values: [`${before}${wanted}${after}`] };
+    const prefix =
+      filter.function === 'startswith' && column.kind === 'text' ? fold(/^[^%_[]*/.exec(wanted)?.[0] ?? '') : '';
+    if (prefix === '') return like;
+    // Says no more than the pattern, but in a form that an index can be used for.
+    this.expectFew(found);
+    const range = this.#ofJoinedRow(found, `${compared} >= ? AND ${compared} < ?`);
+    return allOf([{ text: range, values: [prefix, `${prefix}\u{10ffff}`] }, like]);
   }
 
   #truth(operand: Operand): Sql {

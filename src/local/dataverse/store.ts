@@ -88,6 +88,15 @@ export const identifier = (name: string): string =>
   // Hardly ever there, and looked for in every name of every row that is written.
   name.includes('"') ? `"${name.replaceAll('"', '""')}"` : `"${name}"`;
 
+/** The column that tells rows of an elastic table with the same id apart. */
+export const PARTITION_COLUMN = 'partitionid';
+
+/** Beside the columns of an elastic table: the row's ETag, without its quotes. */
+export const ETAG_COLUMN = '__etag';
+
+/** Beside the columns of an elastic table: when the row ceases to be, in milliseconds. */
+export const EXPIRY_COLUMN = '__expires';
+
 /** The column beside a lookup that may point to several tables. */
 export const typeColumn = (lookup: string): string => `${lookup}__type`;
 
@@ -109,6 +118,8 @@ export const isText = ({ kind }: Column): boolean => kind === 'text' || kind ===
 export function openStore(location: string): Store {
   const database = new DatabaseSync(location);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;');
+  // 64 MB of pages, and up to 1 GB of the file seen as memory: scans of large tables take half the time.
+  database.exec('PRAGMA cache_size = -65536; PRAGMA mmap_size = 1073741824;');
   database.exec('CREATE TABLE IF NOT EXISTS "_sequence" ("version" INTEGER NOT NULL) STRICT;');
   database.function('fold', { deterministic: true }, (text) => (typeof text === 'string' ? fold(text) : text));
   database.function('like_text', { deterministic: true }, (text, pattern) =>
@@ -265,11 +276,11 @@ export function physicalColumns(column: Column): Map<string, string> {
 
 function createTable(table: Table): string {
   const columns = [...table.columns.values()].flatMap((column) =>
-    [...physicalColumns(column)].map(([name, type]) => {
-      const primary = name === table.primaryId ? ' PRIMARY KEY' : '';
-      return `${identifier(name)} ${type}${primary}`;
-    }),
+    [...physicalColumns(column)].map(([name, type]) => `${identifier(name)} ${type}`),
   );
+  if (table.isElastic) columns.push(`${identifier(ETAG_COLUMN)} TEXT`, `${identifier(EXPIRY_COLUMN)} INTEGER`);
+  const key = table.isElastic ? [table.primaryId, PARTITION_COLUMN] : [table.primaryId];
+  columns.push(`PRIMARY KEY (${key.map(identifier).join(', ')})`);
   return `CREATE TABLE IF NOT EXISTS ${identifier(table.logicalName)} (${columns.join(', ')}) STRICT`;
 }
 

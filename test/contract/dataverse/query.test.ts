@@ -213,7 +213,6 @@ describe('answers', () => {
     const paths: [string, string][] = [
       ['accounts?$apply=concat(groupby((name)),aggregate($count as n))', 'concat in $apply'],
       ['accounts?$apply=groupby((name))&$top=1', '$top beside $apply'],
-      ['accounts?fetchXml=%3Cfetch/%3E', 'fetchXml'],
       ["accounts?$expand=primarycontactid($filter=lastname eq 'x')", '$filter on the lookup primarycontactid'],
       ['$metadata', '$metadata'],
     ];
