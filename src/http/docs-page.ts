@@ -16,7 +16,7 @@ summary code { font-weight: 600; overflow-wrap: anywhere; } details > div { padd
 code, pre { font-family: ui-monospace, "Cascadia Mono", Consolas, monospace; font-size: .875em; }
 pre { background: var(--soft); padding: .7rem .8rem; border-radius: 6px; overflow-x: auto; margin: .3rem 0; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td:first-child { white-space: nowrap; }
+td:first-child { white-space: nowrap; width: 9rem; }
 `;
 
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
@@ -69,7 +69,7 @@ function details({ method, path, it }: Operation): string {
     parameters(list(it['parameters']).map(object)),
     requestBody(object(it['requestBody'] ?? {})),
     responses(object(it['responses'])),
-    `<h3>Example</h3><pre>${text(curl(method, path, object(it['x-example'])))}</pre>`,
+    `<h3>Example</h3><pre>${text(curl(method, path, it))}</pre>`,
   ];
   return `<details id="${text(it['operationId'])}"><summary><span class="method">${text(method.toUpperCase())}</span><code>${text(path)}</code><span>${prose(it['summary'])}</span>${mark}</summary><div>${parts.join('')}</div></details>`;
 }
@@ -107,8 +107,16 @@ function responses(all: JsonObject): string {
   return `<h3>Answers</h3><table>${rows.join('')}</table>`;
 }
 
+/** The header that proves the caller, by the name of the security scheme. */
+const CREDENTIALS: Readonly<Record<string, string>> = {
+  functionKey: '-H "x-functions-key: $KEY"',
+  masterKey: '-H "x-functions-key: $MASTER_KEY"',
+  token: '-H "authorization: Bearer $TOKEN"',
+};
+
 /** The call of an example as a command; `{…}` stands for what an earlier answer gave. */
-function curl(method: string, path: string, example: JsonObject): string {
+function curl(method: string, path: string, it: JsonObject): string {
+  const example = object(it['x-example']);
   const values = object(example['path'] ?? {});
   const filled = path.replace(/\{(\w+)\}/g, (whole, name: string) => encoded(String(values[name] ?? whole)));
   const query = Object.entries(object(example['query'] ?? {})).map(
@@ -118,7 +126,7 @@ function curl(method: string, path: string, example: JsonObject): string {
   const type = String(example['type'] ?? 'application/json');
   return [
     `curl ${method === 'get' ? '' : `-X ${method.toUpperCase()} `}"$BRIDGE/api${filled}${query.length > 0 ? `?${query.join('&')}` : ''}"`,
-    `-H "x-functions-key: $KEY"`,
+    ...list(it['security']).map((each) => CREDENTIALS[Object.keys(object(each))[0] ?? ''] ?? ''),
     ...Object.entries(object(example['headers'] ?? {})).map(
       ([name, value]) => `-H ${quoted(`${name}: ${String(value)}`)}`,
     ),
@@ -169,7 +177,7 @@ function objectText(schema: JsonObject, indent: string): string {
     : `{\n${members.map((member) => `${deeper}${member},`).join('\n')}\n${indent}}`;
 }
 
-const bracketed = (type: string): string => (type.includes(' | ') ? `(${type})` : type);
+const bracketed = (type: string): string => (type.includes(' | ') && !type.startsWith('{') ? `(${type})` : type);
 
 const object = (value: Json | undefined): JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};

@@ -67,6 +67,7 @@ const dataverseStatus: Readonly<Record<DataverseErrorCode, number>> = {
   unavailable: 503,
   network: 502,
   notDataverse: 502,
+  answerTooLarge: 502,
   tableUnknown: 404,
   keyUnknown: 400,
   tableNotAllowed: 403,
