@@ -1,15 +1,17 @@
 import {
   badPayload,
+  bulkNotSupported,
   deleteMultipleMissing,
   duplicateTargets,
   noResourceFor,
   notEmulated,
   targetWithoutType,
 } from './errors.ts';
+import { messagesOf } from './messages.ts';
 import type { Table } from './metadata.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
 import { isJsonObject, type JsonObject, logicalNameIn, type RowChange, readRow } from './payload.ts';
-import { createRow, updateRow, upsertRow } from './records.ts';
+import { createRow, dropKeyColumns, updateRow, upsertRow } from './records.ts';
 import { existingRow, type RowAddress, rowAddress } from './references.ts';
 import { jsonReply, noContent, type Reply } from './reply.ts';
 import { jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
@@ -42,6 +44,7 @@ export function* bulkMessage(
   if (operation.method !== 'POST') throw noResourceFor(`${work.root}${operation.path}`);
   const body = jsonObjectBody(operation, table.entitySetName);
   if (name === 'DeleteMultiple') throw deleteMultipleMissing();
+  if (!messagesOf(table.logicalName).has('CreateMultiple')) throw bulkNotSupported();
   const targets = targetsOf(table, body);
   facts.rows = targets.length;
   const ids: string[] = [];
@@ -98,7 +101,7 @@ function updating(work: Work, table: Table): (target: JsonObject) => void {
     if (seen.has(id)) return;
     seen.add(id);
     const change = readRow(work, table, target, 'update');
-    if (address.kind === 'key') for (const { column } of address.columns) change.values.delete(column.logicalName);
+    dropKeyColumns(change, address);
     updateRow(work, table, id, change, {}, address.kind === 'key');
   };
 }

@@ -104,7 +104,9 @@ function readProperty(reading: Reading, name: string, value: unknown): void {
     return;
   }
   if (!isWritable(column, operation)) {
-    if (work.env.assumptions.readOnlyColumns === 'refused') throw readOnlyColumn(table.logicalName, name);
+    // The id only says which row is meant.
+    const refused = work.env.assumptions.readOnlyColumns === 'refused' && name !== table.primaryId;
+    if (refused) throw readOnlyColumn(table.logicalName, name);
     return;
   }
   if (column.kind === 'unsupported' && value !== null) throw notEmulated(`Writing the column ${name}`);

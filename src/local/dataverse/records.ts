@@ -131,8 +131,7 @@ export function upsertRow(
   if (found !== undefined) {
     if (conditions.ifNoneMatch === '*') throw alreadyExists();
     const change = read('update');
-    // The key's own columns are dropped from the body of a row that exists.
-    if (address.kind === 'key') for (const { column } of address.columns) dropColumn(change, column.logicalName);
+    dropKeyColumns(change, address);
     updateRow(work, table, found, change, conditions, address.kind === 'key');
     return { id: found, created: false };
   }
@@ -161,9 +160,13 @@ function copyLookup(work: Work, column: Column, id: string, change: RowChange): 
   setLookup(change, { column, target }, { table: target, id });
 }
 
-function dropColumn(change: RowChange, name: string): void {
-  change.values.delete(name);
-  change.values.delete(typeColumn(name));
+/** Documented: the columns of the key that a row was found by are dropped from what is written into it. */
+export function dropKeyColumns(change: RowChange, address: RowAddress): void {
+  if (address.kind !== 'key') return;
+  for (const { column } of address.columns) {
+    change.values.delete(column.logicalName);
+    change.values.delete(typeColumn(column.logicalName));
+  }
 }
 
 /** Throws WireError 403 when the caller lacks the right, or has it for rows of others only up to its own. */
