@@ -1,7 +1,8 @@
 import type { TokenCredential } from '@azure/identity';
 import type { ConnectionSettings, CredentialSettings } from '../config/connection-settings.ts';
 import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
-import { createDataverseClient, type DataverseClient, type TokenSource } from '../dataverse/client.ts';
+import { type BulkSupport, createBulkSupport } from '../dataverse/bulk/support.ts';
+import { createDataverseClient, type StreamingClient, type TokenSource } from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
 import { observeRequests } from '../dataverse/observe-requests.ts';
 import { createPace, type Pace } from '../dataverse/pace.ts';
@@ -29,8 +30,10 @@ export interface Connection {
   readonly token: TokenSource;
   /** Of all requests as this application user. */
   readonly pace: Pace;
-  readonly client: DataverseClient;
+  readonly client: StreamingClient;
   readonly metadata: Metadata;
+  /** What the environment's tables support. */
+  readonly support: BulkSupport;
   /** The path part of the Web API's address, `/api/data/v9.2/`. */
   readonly apiPath: string;
   /** Throws ConnectionError `writesStopped` while the operator has stopped all writes. */
@@ -132,7 +135,21 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
       hint: 'Set BRIDGE_WRITES to enabled to allow them again.',
     });
   };
-  return { connection: { settings, vault, credential, token, pace, client, metadata, apiPath, assertWritable }, close };
+  return {
+    connection: {
+      settings,
+      vault,
+      credential,
+      token,
+      pace,
+      client,
+      metadata,
+      support: createBulkSupport(client),
+      apiPath,
+      assertWritable,
+    },
+    close,
+  };
 }
 
 function createCredential(

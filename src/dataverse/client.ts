@@ -1,11 +1,14 @@
+import { Readable } from 'node:stream';
 import type { Clock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
+import { parseExactJson } from '../shared/exact-json.ts';
 import type { NewId } from '../shared/ids.ts';
+import { abortable } from './abortable.ts';
 import { DataverseError, type DataverseFacts, errorFromAnswer } from './errors.ts';
 import { limitOf } from './limits.ts';
 import type { ObserveRequest } from './observe-requests.ts';
 import type { Pace, Turn } from './pace.ts';
-import { parseRetryAfter, retryDelay } from './retry.ts';
+import { leavesOpen, parseRetryAfter, retryDelay } from './retry.ts';
 import type { Transport, TransportResponse } from './transport.ts';
 import { challengedClaims } from './wire/claims-challenge.ts';
 import { CLIENT_REQUEST_ID, REQUEST_HEADERS } from './wire/headers.ts';
@@ -29,6 +32,10 @@ export interface DataverseRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The caller's own id of what this request belongs to; the service logs it. A new one is made if it is left out. */
+  readonly clientRequestId?: string | undefined;
+  /** Most bytes of the answer's body; 128 MB unless told otherwise. */
+  readonly largestAnswer?: number | undefined;
   /** Whether sending it twice does no harm. GET always is. */
   readonly repeatable?: boolean;
   /** Aborts waits and the request itself. */
@@ -53,8 +60,17 @@ export interface DataverseResponse {
   /** A header by its lower-case name. */
   header(name: string): string | undefined;
   readonly text: string;
-  /** The body as JSON. Throws DataverseError `notDataverse` if it is none. */
+  /** The body as JSON, with all digits of its numbers. Throws DataverseError `notDataverse` if it is none. */
   json(): unknown;
+}
+
+/** An answer whose body is still to be read, or to be destroyed. */
+export interface DataverseStream {
+  readonly status: number;
+  /** A header by its lower-case name. */
+  header(name: string): string | undefined;
+  /** Fails when the body breaks off, grows larger than allowed, or when time is over. */
+  readonly body: Readable;
 }
 
 /** What a piece of work cost: requests sent, and time lost to service protection limits. */
@@ -71,6 +87,12 @@ export interface DataverseClient {
    * retries that are safe have been made, and the signal's reason when aborted.
    */
   send(request: DataverseRequest): Promise<DataverseResponse>;
+}
+
+/** A client that can also hand on an answer's body while it arrives. */
+export interface StreamingClient extends DataverseClient {
+  /** As `send`, but resolves once the answer's headers are there. Only the body of a 2xx is left to be read. */
+  open(request: DataverseRequest): Promise<DataverseStream>;
 }
 
 export interface ClientOptions {
@@ -91,6 +113,8 @@ export interface ClientOptions {
 interface Outgoing extends DataverseRequest {
   /** Counts its tries. */
   readonly trail?: { tries: number; throttled: number };
+  /** Whether the caller reads the body. */
+  readonly streamed?: boolean;
 }
 
 /** One try of a request, or what a policy makes of it. */
@@ -101,12 +125,21 @@ type Policy = (next: Send) => Send;
  * A client of one environment as one application user. Requests pass through these policies, outermost first:
  * logging, limits and retry, authentication, correlation, transport.
  */
-export function createDataverseClient(options: ClientOptions): DataverseClient {
+export function createDataverseClient(options: ClientOptions): StreamingClient {
   const policies: Policy[] = [logging(options), limitsAndRetry(options), authentication(options)];
   const send = policies.reduceRight<Send>((next, policy) => policy(next), correlatedTransport(options));
+  const outgoing = (request: DataverseRequest): Outgoing =>
+    request.clientRequestId === undefined
+      ? request
+      : { ...request, headers: { [CLIENT_REQUEST_ID]: request.clientRequestId, ...request.headers } };
   return {
     async send(request) {
-      return toResponse(await send(request));
+      return toResponse(await send(outgoing(request)));
+    },
+    async open(request) {
+      const response = await send({ ...outgoing(request), streamed: true });
+      const body = response.stream ?? Readable.from([response.body]);
+      return { status: response.status, header: (name) => headerOf(response, name), body };
     },
   };
 }
@@ -143,6 +176,7 @@ function limitsAndRetry({ clock, random, pace }: ClientOptions): Policy {
   const countHeld = heldTime(clock);
   return (next) => async (request) => {
     let refused: DataverseError | undefined;
+    let unsure = false;
     for (let attempt = 1; ; ) {
       const turn = await enter(pace, request, (ms) => countHeld(request.meter, ms), refused);
       if (request.meter) request.meter.calls += 1;
@@ -166,13 +200,18 @@ function limitsAndRetry({ clock, random, pace }: ClientOptions): Policy {
       }
       const repeatable = request.method === 'GET' || request.repeatable === true;
       const delay = request.bulk ? undefined : retryDelay({ attempt, repeatable, ...facts }, random());
-      if (delay === undefined) throw tried;
-      if (request.deadline !== undefined && clock.now() + delay > request.deadline) throw tried;
+      const tooLate = delay !== undefined && request.deadline !== undefined && clock.now() + delay > request.deadline;
+      if (delay === undefined || tooLate) throw unsure ? afterUnknown(tried) : tried;
+      unsure ||= leavesOpen(facts);
       await clock.sleep(delay, eitherSignal(request));
       attempt += 1;
     }
   };
 }
+
+/** The error of a request of which an earlier try may have been carried out. */
+const afterUnknown = ({ code, message, facts, cause, hint }: DataverseError): DataverseError =>
+  new DataverseError(code, message, { ...facts, afterUnknown: true }, { cause, hint });
 
 /** Takes a turn; where limits leave none in time, the refusal that told of them stands. */
 async function enter(
@@ -260,34 +299,49 @@ async function attemptOnce(
 const isNetworkFailure = (error: unknown): error is Error =>
   error instanceof Error && !(error instanceof BridgeError) && 'code' in error;
 
-const causeOf = (error: Error): string => ('code' in error ? String(error.code) : error.name);
+/** A time-out's code is a number that says nothing. */
+const causeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : error.name);
 
 /**
  * Adds the token; a 401 is answered once with a renewed one, which carries the claims that the 401 asks for. Where no
  * other token is to be had, the 401 stands: it is what the caller needs to hear.
  */
-function authentication({ tokens, log }: ClientOptions): Policy {
-  const withToken = (request: DataverseRequest, token: string): DataverseRequest => ({
+function authentication({ tokens, log, clock }: ClientOptions): Policy {
+  const withToken = (request: Outgoing, token: string): Outgoing => ({
     ...request,
     headers: { ...request.headers, authorization: `Bearer ${token}` },
   });
-  const anotherToken = async (rejected: string, claims: string | undefined, signal: AbortSignal | undefined) => {
+  const inTime = async (request: Outgoing, options: TokenOptions): Promise<string> => {
+    const signal = untilDeadline(request, clock.now());
+    return abortable(tokens({ ...options, signal: request.signal }), signal);
+  };
+  const anotherToken = async (rejected: string, claims: string | undefined, request: Outgoing) => {
     try {
-      return await tokens({ rejected, claims, signal });
+      return await inTime(request, { rejected, claims });
     } catch (error) {
-      signal?.throwIfAborted();
+      request.signal?.throwIfAborted();
       log?.('token refused by Dataverse was not renewed', { reason: messageOf(error) });
       return rejected;
     }
   };
   return (next) => async (request) => {
-    const token = await tokens({ signal: request.signal });
+    const token = await inTime(request, {});
     const response = await next(withToken(request, token));
     if (response.status !== 401) return response;
     const claims = challengedClaims(headerOf(response, 'www-authenticate'));
-    const other = await anotherToken(token, claims, request.signal);
-    return other === token ? response : next(withToken(request, other));
+    const other = await anotherToken(token, claims, request);
+    if (other === token) return response;
+    if (request.meter) request.meter.calls += 1;
+    if (request.trail) request.trail.tries += 1;
+    return next(withToken(request, other));
   };
+}
+
+/** Aborts with the request's signal, and once there is no time left. */
+function untilDeadline({ signal, deadline }: DataverseRequest, now: number): AbortSignal | undefined {
+  if (deadline === undefined) return signal;
+  const timeout = AbortSignal.timeout(Math.max(0, deadline - now));
+  return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
 function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions): Send {
@@ -304,6 +358,8 @@ function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions)
       },
       body: request.body,
       signal: request.signal,
+      largestAnswer: request.largestAnswer,
+      streamed: request.streamed,
       ...(request.deadline !== undefined && { timeoutMs: request.deadline - clock.now() }),
     });
 }
@@ -328,7 +384,7 @@ function toResponse(response: TransportResponse): DataverseResponse {
     },
     json() {
       try {
-        return JSON.parse(this.text);
+        return parseExactJson(this.text);
       } catch (cause) {
         throw new DataverseError(
           'notDataverse',

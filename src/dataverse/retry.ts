@@ -25,13 +25,16 @@ const ROLLED_BACK = new Set(['0x80044150', '0x80044151', '0x80040255', '0x800443
  * matter of tries: the pace holds everybody for as long as they say.
  */
 export function retryDelay(failure: Failure, random: number): number | undefined {
-  const { status, attempt } = failure;
+  const { attempt } = failure;
   if (attempt >= TRIES) return undefined;
   const delay = failure.retryAfterMs ?? backoff(attempt, random);
   if (ROLLED_BACK.has(failure.serviceCode?.toLowerCase() ?? '')) return delay;
-  const noVerdict = status === undefined || status === 502 || status === 503 || status === 504;
-  return noVerdict && failure.repeatable ? delay : undefined;
+  return leavesOpen(failure) && failure.repeatable ? delay : undefined;
 }
+
+/** Whether a failed try may have been carried out all the same: there was no answer, or only a gateway's. */
+export const leavesOpen = ({ status }: Pick<Failure, 'status'>): boolean =>
+  status === undefined || status === 502 || status === 503 || status === 504;
 
 /** Milliseconds to wait after so many tries, at most half a minute. `random` is a number in [0, 1). */
 export const backoff = (attempt: number, random: number): number =>

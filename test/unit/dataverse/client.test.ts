@@ -63,6 +63,43 @@ describe('a request', () => {
     expect(sent.map((request) => request.headers['authorization'])).toEqual(['Bearer first', 'Bearer second']);
   });
 
+  test('counts the try with the other token too', async () => {
+    const { client } = clientAnswered({ status: 401 }, { status: 200 });
+    const meter = newMeter();
+    await client.send({ method: 'GET', path: 'accounts', meter });
+    expect(meter.calls).toBe(2);
+  });
+
+  test('carries the caller’s own id to the service', async () => {
+    const { client, sent } = clientAnswered({ status: 200 });
+    await client.send({ method: 'GET', path: 'accounts', clientRequestId: 'from-the-caller' });
+    expect(sent[0]?.headers['x-ms-client-request-id']).toBe('from-the-caller');
+  });
+
+  test('waits for a token no longer than there is time, and not at all once it is aborted', async () => {
+    const never: TokenSource = () => new Promise<string>(() => {});
+    const { client, clock, sent } = clientWith(never, { status: 200 });
+    const late = client.send({ method: 'POST', path: 'accounts', body: '{}', deadline: clock.now() + 5 });
+    await expect(late).rejects.toMatchObject({ code: 'network' });
+    const controller = new AbortController();
+    const aborted = client.send({ method: 'GET', path: 'accounts', signal: controller.signal });
+    controller.abort(new Error('stop'));
+    await expect(aborted).rejects.toThrow('stop');
+    expect(sent).toEqual([]);
+  });
+
+  test('answered after a try without a verdict says so when it fails', async () => {
+    const missing = { status: 404, body: { error: { code: '0x80040217', message: 'Does Not Exist' } } };
+    const request = { method: 'DELETE', path: 'accounts(1)', repeatable: true } as const;
+    await expect(clientAnswered(reset, missing).client.send(request)).rejects.toMatchObject({
+      facts: { afterUnknown: true },
+    });
+    const sure = await clientAnswered(missing)
+      .client.send(request)
+      .catch((error) => error);
+    expect(sure.facts).not.toHaveProperty('afterUnknown');
+  });
+
   test('answered with a claims challenge asks for a token with these claims', async () => {
     const claims = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}';
     const challenge = `Bearer realm="", authorization_uri="https://login.microsoftonline.com/t/oauth2/authorize", error="insufficient_claims", claims="${Buffer.from(claims).toString('base64')}"`;
@@ -166,4 +203,10 @@ test('a 200 with a page of HTML is no answer of Dataverse', async () => {
   const { client } = clientAnswered({ status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' });
   const response = await client.send({ method: 'GET', path: 'accounts' });
   expect(() => response.json()).toThrow(expect.objectContaining({ code: 'notDataverse' }));
+});
+
+test('numbers of an answer keep all their digits', async () => {
+  const { client } = clientAnswered({ status: 200, body: '{"versionnumber":9007199254740993}' });
+  const response = await client.send({ method: 'GET', path: 'accounts' });
+  expect(JSON.stringify(response.json())).toBe('{"versionnumber":9007199254740993}');
 });
