@@ -354,8 +354,14 @@ export const roleOfOtherUnit = () =>
 
 // --- bulk and batch ---
 
+export const bulkNotSupported = () =>
+  new WireError(400, '0x80040800', 'The method being invoked does not support provided entity type.');
+
 export const deleteMultipleMissing = () =>
   new WireError(501, '0x80040219', 'DeleteMultiple has not yet been implemented.');
+
+/** Of elastic tables. */
+export const linksNotSupported = () => new WireError(400, '0x80048d0b', 'Link entities are not supported');
 
 export const targetWithoutType = () =>
   badPayload(

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type AttributeJson, type DefinitionJson, definitionSchema } from './definition-schema.ts';
+import { type AttributeJson, attributeSchema, type DefinitionJson, definitionSchema } from './definitions/schema.ts';
 
 /** How a column's value is held and written; `unsupported` columns are defined but hold no value here. */
 export type ColumnKind =
@@ -83,6 +83,8 @@ export interface Table {
   readonly displayName: string;
   readonly userOwned: boolean;
   readonly isActivity: boolean;
+  /** Kept in Cosmos DB, with partitions and without transactions. */
+  readonly isElastic: boolean;
   readonly optimisticConcurrency: boolean;
   /** Columns that hold a value, by logical name. */
   readonly columns: ReadonlyMap<string, Column>;
@@ -196,6 +198,7 @@ export function parseTable(json: unknown): Table {
     displayName: raw.DisplayName?.UserLocalizedLabel?.Label ?? raw.SchemaName,
     userOwned: raw.OwnershipType === 'UserOwned',
     isActivity: raw.IsActivity === true,
+    isElastic: raw.TableType === 'Elastic',
     // Only the documentation's tables lack the property; the service lists the feature as on for all but a few.
     optimisticConcurrency: raw.IsOptimisticConcurrencyEnabled !== false,
     columns,
@@ -220,6 +223,9 @@ export function parseTable(json: unknown): Table {
     raw,
   };
 }
+
+/** A column from its definition; undefined when it holds no value of its own. Throws a ZodError when it is none. */
+export const parseColumn = (json: unknown): Column | undefined => columnOf(attributeSchema.parse(json));
 
 function columnOf(raw: AttributeJson): Column | undefined {
   if (raw.IsValidODataAttribute === false && raw.AttributeOf) return undefined;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Catalog, readMetadataFile, type Table } from './metadata.ts';
+import { type Catalog, readMetadataFile, type Table, type TableName } from './metadata.ts';
 import { derivedGuid } from './store.ts';
 
 /** How far a privilege reaches: own rows, the business unit's, those below it, all. */
@@ -38,6 +38,8 @@ export interface PrivilegeCatalog {
   /** The same, made when no list names it. */
   named(name: string): Privilege;
   standardRole(name: string): StandardRole | undefined;
+  /** Makes those of a new table and answers them. */
+  define(table: TableName): readonly Privilege[];
 }
 
 /** A role that the service brings along: its template (zeros when it is made from none) and depths by privilege name. */
@@ -62,7 +64,7 @@ export const NEW_ROLE_PRIVILEGES: readonly string[] = [
 /** Rights to define tables and to register steps, which System Customizer has besides System Administrator. */
 export const CUSTOMIZER_PRIVILEGES: readonly string[] = [
   ...['Create', 'Read', 'Write', 'Delete'].flatMap((right) => [`prv${right}Entity`, `prv${right}Attribute`]),
-  ...['Create', 'Read', 'Write', 'Delete'].map((right) => `prv${right}Relationship`),
+  ...['Create', 'Read', 'Write', 'Delete'].flatMap((right) => [`prv${right}Relationship`, `prv${right}OptionSet`]),
   ...['Create', 'Read', 'Delete'].map((right) => `prv${right}EntityKey`),
   'prvPublishCustomization',
   ...['Create', 'Read', 'Write', 'Delete'].flatMap((right) => [
@@ -136,7 +138,7 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
   const derive = (name: string, right: Right | undefined, depths: readonly Depth[]): Privilege =>
     add({ name, id: derivedGuid(`privilege/${name}`), right, depths });
 
-  for (const { logicalName, schemaName } of catalog.names) {
+  const define = ({ logicalName, schemaName }: TableName): readonly Privilege[] => {
     const entries = file.Privileges[logicalName] ?? [];
     // Exported definitions list every privilege that there is, documentation pages do not.
     const complete = entries.length > 0 && entries.every((one) => one.Source === 'export');
@@ -150,17 +152,15 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
     );
     const suffix = SHARED_PRIVILEGES[logicalName] ?? OLD_SUFFIXES[logicalName] ?? schemaName;
     const depths = listed[0]?.depths ?? DEPTHS;
-    byTable.set(
-      logicalName,
-      new Map(
-        RIGHTS.flatMap((right): [Right, Privilege][] => {
-          const found = listed.find((one) => one.right === right);
-          if (found) return [[right, found]];
-          return complete ? [] : [[right, derive(`prv${right}${suffix}`, right, depths)]];
-        }),
-      ),
-    );
-  }
+    const all = RIGHTS.flatMap((right): [Right, Privilege][] => {
+      const found = listed.find((one) => one.right === right);
+      if (found) return [[right, found]];
+      return complete ? [] : [[right, derive(`prv${right}${suffix}`, right, depths)]];
+    });
+    byTable.set(logicalName, new Map(all));
+    return all.map(([, privilege]) => privilege);
+  };
+  for (const name of catalog.names) define(name);
   for (const name of [...NEW_ROLE_PRIVILEGES, ...CUSTOMIZER_PRIVILEGES, ...MISCELLANEOUS])
     derive(name, undefined, ['Global']);
 
@@ -184,6 +184,7 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
     },
     byName: (name) => byName.get(name.toLowerCase()),
     byId: (id) => byId.get(id.toLowerCase()),
+    define,
     named: (name) => byName.get(name.toLowerCase()) ?? derive(name, undefined, DEPTHS),
     standardRole(name) {
       const role = file.Roles[name];

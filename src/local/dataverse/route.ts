@@ -1,6 +1,8 @@
 import { rolePrivileges } from './bound-operations.ts';
 import { bulkMessage, bulkMessageOf, type Steps } from './bulk.ts';
-import { routeDefinitions } from './definitions.ts';
+import { DEFINITION_ACTIONS, routeDefinitionAction } from './definitions/actions.ts';
+import { metadataDocument } from './definitions/csdl.ts';
+import { routeChoiceDefinitions, routeDefinitions, routeRelationshipDefinitions } from './definitions/route.ts';
 import { countRead } from './effort.ts';
 import {
   badQuery,
@@ -11,7 +13,6 @@ import {
   urlTooLong,
   WireError,
 } from './errors.ts';
-import { reactivateKey } from './key-routes.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
@@ -40,12 +41,18 @@ const URL_MAX = 65_536;
 /** Functions and actions of the service that clients are likely to try. */
 const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'BulkDelete',
-  'CreateCustomerRelationships',
+  'CanBeReferenced',
+  'CanBeReferencing',
+  'CanManyToMany',
   'FormatAddress',
+  'GetValidManyToMany',
+  'GetValidReferencedEntities',
+  'GetValidReferencingEntities',
   'GrantAccess',
   'InitializeFrom',
-  'PublishAllXml',
-  'PublishXml',
+  'RetrieveDependenciesForDelete',
+  'RetrieveMetadataChanges',
+  'UpdateStateValue',
   'WinOpportunity',
 ]);
 
@@ -139,6 +146,7 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
   const operation = { ...given, segments: replaceContentId(work, given.segments) };
   const [first] = operation.segments;
   if (!first) return serviceDocument(work, operation);
+  if (first.kind === 'system' && first.name === '$metadata') return metadataReply(work, operation);
   if (first.kind !== 'name') throw notEmulated(first.kind === 'system' ? first.name : `$${first.id}`);
   const table = work.env.catalog.tableOfSet(first.name);
   if (table) return routeRows(work, operation, table, facts);
@@ -146,8 +154,9 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
     case 'EntityDefinitions':
       return routeDefinitions(work, operation);
     case 'RelationshipDefinitions':
+      return routeRelationshipDefinitions(work, operation);
     case 'GlobalOptionSetDefinitions':
-      throw notEmulated(first.name);
+      return routeChoiceDefinitions(work, operation);
     case 'WhoAmI':
       return unboundFunction(work, operation, first.name, {
         BusinessUnitId: work.caller.businessUnitId,
@@ -163,11 +172,22 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
     case 'RetrieveRolePrivilegesRole':
       if (operation.method !== 'GET') throw noResourceFor(`${work.root}${operation.path}`);
       return rolePrivileges(work, first.predicate);
-    case 'ReactivateEntityKey':
-      return reactivateKey(work, operation);
-    default:
+    default: {
+      const action = DEFINITION_ACTIONS.get(first.name);
+      if (action) return routeDefinitionAction(work, operation, first.name, action);
       throw OPERATIONS_NOT_EMULATED.has(first.name) ? notEmulated(first.name) : segmentNotFound(first.name);
+    }
   }
+}
+
+/** The CSDL document; `?annotations=true` adds descriptions. */
+function metadataReply(work: Work, operation: Operation): Reply {
+  if (operation.method !== 'GET') throw methodNotAllowed(`${operation.method} on $metadata`);
+  if (operation.segments.length > 1) throw badQuery('Nothing follows $metadata.');
+  const annotations = operation.options.unknown.some(
+    ({ name, value }) => name === 'annotations' && value.toLowerCase() === 'true',
+  );
+  return { status: 200, headers: { 'Content-Type': 'application/xml' }, body: metadataDocument(work, annotations) };
 }
 
 function unboundFunction(work: Work, operation: Operation, name: string, result: Record<string, unknown>): Reply {

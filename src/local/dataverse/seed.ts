@@ -1,11 +1,12 @@
-import { z } from 'zod';
 import { APPLICATION_ACCESS_MODE } from './directory.ts';
-import { type Catalog, readMetadataFile, type Table } from './metadata.ts';
+import { writeMessages } from './messages.ts';
+import type { Catalog, Table } from './metadata.ts';
 import {
   ACCESS_RIGHTS,
   CUSTOMIZER_PRIVILEGES,
   type Depth,
   NEW_ROLE_PRIVILEGES,
+  type Privilege,
   type PrivilegeCatalog,
 } from './privileges.ts';
 import { ADMINISTRATOR_TEMPLATE, type Roles } from './roles.ts';
@@ -31,11 +32,6 @@ export interface ApplicationUser {
 /** Who signs in where nobody has to. */
 export const ADMINISTRATOR_ID = derivedGuid('user/administrator');
 
-// Messages of the bulk kind are newer than the documentation that the list of messages is from. The service never lists
-// UpsertMultiple; a table has it when it has these two.
-const BULK_MESSAGES = ['CreateMultiple', 'UpdateMultiple'];
-const ROW_MESSAGES = ['Create', 'Update', 'Delete', 'Retrieve', 'RetrieveMultiple', 'Assign', 'Upsert'];
-
 /** What {@link seed} writes into, and what it takes from the options. */
 export interface Seed {
   readonly store: Store;
@@ -49,8 +45,8 @@ export interface Seed {
   readonly now: number;
 }
 
-const SYSTEM_ADMINISTRATOR = 'System Administrator';
-const SYSTEM_CUSTOMIZER = 'System Customizer';
+export const SYSTEM_ADMINISTRATOR = 'System Administrator';
+export const SYSTEM_CUSTOMIZER = 'System Customizer';
 
 /**
  * Writes the rows that every organization has. Rows that are there already are kept, privileges of roles included;
@@ -77,16 +73,18 @@ export function seed(seed: Seed): void {
     for (const user of users) for (const role of user.roles) names.add(role);
     const given = new Map([...names].map((name) => [name, privilegesOfRole(seed, name)]));
     for (const { name } of store.all('SELECT name FROM privilege')) seed.privileges.named(String(name));
-    seedPrivileges(seed.privileges, write);
+    writePrivileges(seed.privileges.all(), write);
     for (const [name, privileges] of given) seedRole(seed, write, name, privileges);
     write('systemuser', userRow(organization, { systemuserid: ADMINISTRATOR_ID, fullname: 'System Administrator' }));
     giveRole(write, ADMINISTRATOR_ID, SYSTEM_ADMINISTRATOR);
     for (const user of users) seedUser(store, write, organization, user);
-    seedMessages(catalog, write);
+    for (const { logicalName } of catalog.names) writeMessages(logicalName, write);
+    writeSolutions(organization, write);
   });
 }
 
-const roleId = (name: string): string => derivedGuid(`role/${name}`);
+/** The role that the service brings along or that `startDataverse` was given. */
+export const roleId = (name: string): string => derivedGuid(`role/${name}`);
 
 /** A privilege's id with the depth at which a role has it. */
 type Given = readonly [privilegeId: string, depth: Depth];
@@ -103,8 +101,9 @@ function privilegesOfRole({ privileges, rolePrivileges }: Seed, name: string): G
   ];
 }
 
-function seedPrivileges(privileges: PrivilegeCatalog, write: WriteRow): void {
-  for (const { id, name, right, depths } of privileges.all()) {
+/** Writes the rows of privileges. */
+export function writePrivileges(privileges: readonly Privilege[], write: WriteRow): void {
+  for (const { id, name, right, depths } of privileges) {
     write('privilege', {
       privilegeid: id,
       name,
@@ -148,9 +147,10 @@ function seedRole(
 const NO_TEMPLATE = '00000000-0000-0000-0000-000000000000';
 
 type Values = Readonly<Record<string, StoredValue>>;
-type WriteRow = (table: string, values: Values) => void;
+/** Writes a row of the platform's own unless one with its id is there. */
+export type WriteRow = (table: string, values: Values) => void;
 
-function rowWriter(store: Store, catalog: Catalog, now: number): WriteRow {
+export function rowWriter(store: Store, catalog: Catalog, now: number): WriteRow {
   return (name, values) => {
     const table = catalog.table(name);
     if (!table) throw new Error(`The metadata has no table ${name}`);
@@ -223,30 +223,31 @@ function giveRole(write: WriteRow, systemuserid: string, role: string): void {
   });
 }
 
-const messagesFile = z.record(z.string(), z.record(z.string(), z.unknown()));
+// The ids are the same in every organization.
+const DEFAULT_PUBLISHER = 'd21aab71-79e7-11dd-8874-00188b01e34f';
+const SOLUTIONS = { Active: 'fd140aae-4df4-11dd-bd17-0019b9312238', Default: 'fd140aaf-4df4-11dd-bd17-0019b9312238' };
 
-function seedMessages(catalog: Catalog, write: WriteRow): void {
-  const documented = messagesFile.parse(readMetadataFile('sdkmessages.json'));
-  const messages = new Set<string>();
-  for (const { logicalName } of catalog.names) {
-    const names = new Set(Object.keys(documented[logicalName] ?? {}));
-    const custom = documented[logicalName] === undefined;
-    if (custom) for (const name of ROW_MESSAGES) names.add(name);
-    if (names.has('Create') && names.has('Update')) for (const name of BULK_MESSAGES) names.add(name);
-    for (const name of names) {
-      if (!messages.has(name)) {
-        messages.add(name);
-        write('sdkmessage', { sdkmessageid: messageId(name), name, isactive: 1, isprivate: 0 });
-      }
-      write('sdkmessagefilter', {
-        sdkmessagefilterid: derivedGuid(`sdkmessagefilter/${logicalName}/${name}`),
-        sdkmessageid: messageId(name),
-        primaryobjecttypecode: logicalName,
-        secondaryobjecttypecode: 'none',
-        iscustomprocessingstepallowed: 1,
-      });
-    }
+/** The publisher and the two solutions that every organization has. */
+function writeSolutions(organization: Organization, write: WriteRow): void {
+  write('publisher', {
+    publisherid: DEFAULT_PUBLISHER,
+    uniquename: `DefaultPublisher${organization.name}`,
+    friendlyname: `Default Publisher for ${organization.name}`,
+    customizationprefix: 'new',
+    customizationoptionvalueprefix: 10_000,
+    isreadonly: 0,
+    organizationid: organization.id,
+  });
+  for (const [uniquename, solutionid] of Object.entries(SOLUTIONS)) {
+    write('solution', {
+      solutionid,
+      uniquename,
+      friendlyname: `${uniquename} Solution`,
+      version: '1.0',
+      ismanaged: 0,
+      isvisible: uniquename === 'Default' ? 1 : 0,
+      publisherid: DEFAULT_PUBLISHER,
+      organizationid: organization.id,
+    });
   }
 }
-
-const messageId = (name: string): string => derivedGuid(`sdkmessage/${name}`);

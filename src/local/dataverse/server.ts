@@ -7,6 +7,7 @@ import { createCallLog } from './calls.ts';
 import { openCatalog } from './catalog.ts';
 import type { Emulator } from './emulator.ts';
 import { fetchTransport, type WebhookTransport } from './events/deliver.ts';
+import { createCustomizationLock } from './definitions/customize.ts';
 import { createEventQueue } from './events/queue.ts';
 import { serve } from './exchange.ts';
 import { openKeys } from './keys.ts';
@@ -45,6 +46,8 @@ export interface DataverseOptions {
   aggregateMax?: number;
   /** How long an alternate key's index stays Pending and then InProgress, in milliseconds each (default 100). */
   keyStepMs?: number;
+  /** How long a change of definitions takes, in milliseconds; others are refused meanwhile. Default 0. */
+  customizationMs?: number;
   /** Where the service's behaviour is not confirmed; see the README of this folder. */
   assumptions?: Partial<Assumptions>;
   /** How fast the service is and what it allows; by default it takes no time and limits nothing. */
@@ -145,6 +148,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     catalog,
     store,
     keys,
+    customizing: createCustomizationLock(clock, options.customizationMs ?? 0),
     privileges,
     roles,
     guard: createGuard(privileges),
@@ -156,6 +160,7 @@ function openEmulator(options: DataverseOptions): Emulator {
     aggregateMax: options.aggregateMax ?? 50_000,
     assumptions: {
       duplicateTargets: { status: 400, code: '0x80040203' },
+      bulkDetails: 'Microsoft.PowerApps.CDS.ErrorDetails.Plugin.BulkApiErrorDetails',
       readOnlyColumns: 'ignored',
       keyCharacters: 'refused',
       definitionOptions: 'refused',

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
 import type { Effort } from './effort.ts';
+import type { CustomizationLock } from './definitions/customize.ts';
 import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
 import type { Keys } from './keys.ts';
 import type { Catalog, Table } from './metadata.ts';
@@ -21,6 +22,8 @@ export interface Organization extends OrganizationFacts {
 export interface Assumptions {
   /** The answer to an UpsertMultiple in which two targets name one row. */
   readonly duplicateTargets: { readonly status: number; readonly code: string };
+  /** The annotation in which an elastic table's bulk message tells what became of each target. */
+  readonly bulkDetails: string;
   /** What becomes of a column in a body that cannot be written. */
   readonly readOnlyColumns: 'ignored' | 'refused';
   /** What becomes of a key in a path with one of the characters that are documented as not working there. */
@@ -36,6 +39,7 @@ export interface Environment {
   readonly catalog: Catalog;
   readonly store: Store;
   readonly keys: Keys;
+  readonly customizing: CustomizationLock;
   readonly privileges: PrivilegeCatalog;
   readonly roles: Roles;
   readonly guard: Guard;

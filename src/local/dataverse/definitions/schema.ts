@@ -62,6 +62,7 @@ export const definitionSchema = z.looseObject({
   OwnershipType: z.string().nullish(),
   DisplayName: label.nullish(),
   IsActivity: z.boolean().nullish(),
+  TableType: z.string().nullish(),
   IsOptimisticConcurrencyEnabled: z.boolean().nullish(),
   Attributes: z.array(attributeSchema),
   ManyToOneRelationships: z.array(relationship),
