@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { defineKey, idOf, openEnvironment } from './environment.ts';
+import { queryEnvironment } from './query-environment.ts';
 
 const MISSING = '11111111-1111-4111-8111-111111111111';
 
@@ -174,12 +175,12 @@ describe('a refused body', () => {
     ],
     ['a status that does not fit the state', { statuscode: 2 }, 400, '0x80048408', /not a valid status code/],
   ];
+  const environment = queryEnvironment({}, async () => undefined);
   test.each(cases)('%s', async (_, body, status, code, message) => {
-    const { call } = await openEnvironment();
-    const answer = await call('POST', 'accounts', body);
+    const answer = await environment.call('POST', 'accounts', body);
     expect(answer.json.error.message).toMatch(message);
     expect({ status: answer.status, code: answer.json.error.code }).toEqual({ status, code });
-    expect((await call('GET', 'accounts/$count')).text).toBe('0');
+    expect((await environment.call('GET', 'accounts/$count')).text).toBe('0');
   });
 });
 
