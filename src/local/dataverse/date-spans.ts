@@ -1,3 +1,5 @@
+import type { ColumnInQuery, Sql } from './query-sql.ts';
+
 /** Half open: from, to in milliseconds UTC; null is without end. */
 export type Span = readonly [from: number | null, to: number | null];
 
@@ -30,6 +32,24 @@ export function spanOf(name: string, now: number, given: SpanArguments): Span | 
   }
   return FIXED.get(name)?.(today, now) ?? DAYS.get(name)?.(given.day());
 }
+
+/** The condition that a date column's value lies within a span. */
+export function withinSpan({ qualified }: Pick<ColumnInQuery, 'qualified'>, [from, to]: Span): Sql {
+  const parts = [`${qualified} IS NOT NULL`];
+  if (from !== null) parts.push(`${qualified} >= ?`);
+  if (to !== null) parts.push(`${qualified} < ?`);
+  return { text: `(${parts.join(' AND ')})`, values: [from, to].filter((one) => one !== null) };
+}
+
+/** The quarter of the year of a time in milliseconds, as SQL. */
+export const quarterOf = (ms: string): string =>
+  `((CAST(strftime('%m', ${ms} / 1000, 'unixepoch') AS INTEGER) + 2) / 3)`;
+
+/** The condition that a date column's value lies in a quarter of any year. */
+export const inQuarter = ({ qualified }: Pick<ColumnInQuery, 'qualified'>, quarter: number): Sql => ({
+  text: `${quarterOf(qualified)} = ?`,
+  values: [quarter],
+});
 
 /** The start of the day that a time belongs to. */
 export const startOfDay = (ms: number): number => Math.floor(ms / DAY) * DAY;
@@ -85,7 +105,11 @@ function yearOf(today: number, offset: number): Span {
   return [Date.UTC(year, 0, 1), Date.UTC(year + 1, 0, 1)];
 }
 
-function addMonths(ms: number, count: number): number {
+/** Further away JavaScript has no dates. */
+const MONTHS_MAX = 12 * 20_000;
+
+function addMonths(ms: number, wanted: number): number {
+  const count = Math.max(-MONTHS_MAX, Math.min(wanted, MONTHS_MAX));
   const date = new Date(ms);
   const day = date.getUTCDate();
   date.setUTCMonth(date.getUTCMonth() + count, 1);

@@ -1,5 +1,6 @@
-import { spanOf, startOfDay } from './date-spans.ts';
+import { inQuarter, spanOf, startOfDay, withinSpan } from './date-spans.ts';
 import { badQuery, notEmulated } from './errors.ts';
+import { fiscalSpan, fiscalValues } from './fetchxml/fiscal.ts';
 import { hierarchyCondition } from './hierarchy.ts';
 import type { Column } from './metadata.ts';
 import type { Operand } from './odata/ast.ts';
@@ -96,26 +97,32 @@ export function userCondition(
   }
 }
 
-function dateCondition(
-  { work }: QueryBuilder,
-  { column, qualified }: ColumnInQuery,
-  name: string,
-  given: Arguments,
-): Sql {
-  const span = spanOf(name === 'NotOn' ? 'On' : name, work.env.clock.now(), {
-    count: () => countOf(given),
-    day: () => dayOf(given),
-  });
-  if (!span) throw notEmulated(`The query function ${name}`);
+function dateCondition({ work }: QueryBuilder, found: ColumnInQuery, name: string, given: Arguments): Sql {
+  const { column } = found;
+  const now = work.env.clock.now();
+  // FetchXML writes `in-fiscal-year` what OData writes `InFiscalYear`.
+  const operator = name.replace(/(?!^)[A-Z]/g, '-$&').toLowerCase();
+  const fiscal = fiscalValues.get(operator);
+  const ofPeriod = operator === 'in-fiscal-period';
+  const span =
+    fiscal === undefined
+      ? spanOf(name === 'NotOn' ? 'On' : name, now, { count: () => countOf(given), day: () => dayOf(given) })
+      : fiscalSpan(operator, now, fiscalArguments(given, fiscal));
+  if (!span && !ofPeriod) throw notEmulated(`The query function ${name}`);
   if (column.kind !== 'datetime' && column.kind !== 'dateonly') {
     throw badQuery(`'${column.property}' is not a date column.`);
   }
-  const [from, to] = span;
-  const parts: string[] = [`${qualified} IS NOT NULL`];
-  if (from !== null) parts.push(`${qualified} >= ?`);
-  if (to !== null) parts.push(`${qualified} < ?`);
-  const text = `(${parts.join(' AND ')})`;
-  return { text: name === 'NotOn' ? `NOT ${text}` : text, values: [from, to].filter((one) => one !== null) };
+  if (!span) return inQuarter(found, countOf(given));
+  const within = withinSpan(found, span);
+  return name === 'NotOn' ? { ...within, text: `NOT ${within.text}` } : within;
+}
+
+/** Fiscal periods and years, of at most four digits. */
+function fiscalArguments(given: Arguments, count: number): number[] {
+  const names = ['PropertyValue1', 'PropertyValue2'].slice(0, count);
+  const values = (count === 1 ? ['PropertyValue'] : names).map((name) => countOf(given, name));
+  if (values.some((value) => value > 9999)) throw badQuery('A fiscal period or year has at most four digits.');
+  return count === 0 ? [] : values;
 }
 
 function textOf(given: Arguments, name: string): string {
@@ -125,11 +132,10 @@ function textOf(given: Arguments, name: string): string {
   throw badQuery(`The parameter '${name}' is missing.`);
 }
 
-function countOf(given: Arguments): number {
-  const value = plain(given.get('PropertyValue'));
+function countOf(given: Arguments, name = 'PropertyValue'): number {
+  const value = plain(given.get(name));
   const count = Number(value);
-  if (value === null || !Number.isInteger(count) || count < 1)
-    throw badQuery("The parameter 'PropertyValue' is not valid.");
+  if (value === null || !Number.isInteger(count) || count < 1) throw badQuery(`The parameter '${name}' is not valid.`);
   return count;
 }
 

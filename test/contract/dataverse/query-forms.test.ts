@@ -111,11 +111,27 @@ describe('query functions', () => {
   test('know the caller, days and values', async () => {
     expect(await names("$filter=Microsoft.Dynamics.CRM.EqualUserTeams(PropertyName='ownerid')")).toEqual([]);
     expect(await names("$filter=Microsoft.Dynamics.CRM.EqualUserOrUserTeams(PropertyName='ownerid')")).toHaveLength(4);
+    const fiscal: [name: string, values: string, found: string[]][] = [
+      ['ThisFiscalYear', '', ['root', SOUTH]],
+      ['LastFiscalPeriod', '', []],
+      ['InFiscalYear', ',PropertyValue=2026', ['root', SOUTH]],
+      ['InFiscalPeriod', ',PropertyValue=4', ['root', SOUTH]],
+      ['InFiscalPeriod', ',PropertyValue=1', []],
+      ['InFiscalPeriodAndYear', ',PropertyValue1=4,PropertyValue2=2026', ['root', SOUTH]],
+      ['InOrAfterFiscalPeriodAndYear', ',PropertyValue1=1,PropertyValue2=2027', []],
+      ['LastXFiscalYears', ',PropertyValue=9999', []],
+    ];
+    for (const [name, values, found] of fiscal) {
+      const condition = `Microsoft.Dynamics.CRM.${name}(PropertyName='lastonholdtime'${values})`;
+      expect({ name, found: await names(`$orderby=name&$filter=${condition}`) }).toEqual({ name, found });
+    }
+    const tooLong = 'Microsoft.Dynamics.CRM.InFiscalYear(PropertyName=%27lastonholdtime%27,PropertyValue=12345)';
+    expect((await environment.call('GET', `accounts?$filter=${tooLong}`)).status).toBe(400);
     const notOn = "Microsoft.Dynamics.CRM.NotOn(PropertyName='lastonholdtime',PropertyValue='2026-11-20')";
     expect(await names(`$orderby=name&$filter=${notOn}`)).toEqual(['north', SOUTH, 'tip']);
   });
 
-  test.each(['InFiscalYear', 'EqualUserOrUserHierarchy', 'constructor', '__proto__', 'toString'])(
+  test.each(['EqualUserOrUserHierarchy', 'Contains', 'constructor', '__proto__', 'toString'])(
     'names %s as one that is not emulated',
     async (name) => {
       const { status, json } = await environment.call(

@@ -1,3 +1,4 @@
+import { quarterOf } from '../date-spans.ts';
 import { aggregateLimitExceeded } from '../errors.ts';
 import type { Column } from '../metadata.ts';
 import type { Preferences } from '../preferences.ts';
@@ -7,7 +8,6 @@ import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn
 import { aggregatedValue, formatValue } from '../values.ts';
 import type { Attribute, DatePart, Fetch, Order } from './ast.ts';
 import { columnIn } from './columns.ts';
-import { quarterOf } from './conditions.ts';
 import {
   aliasMissing,
   aliasTaken,
