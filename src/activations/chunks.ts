@@ -31,12 +31,14 @@ export interface Chunk {
 
 /**
  * Writes a chunk's rows and then their ledger. Rows that an earlier try settled for certain are not sent again; a chunk
- * that has its ledger is left alone. On a failure keeps what is certain and throws.
+ * that has its ledger is left alone. `since` is when the run's first row may have been sent, in milliseconds since 1970.
+ * On a failure keeps what is certain and throws.
  */
 export async function writeChunkRows(
   chunk: Chunk,
   definition: ActivationDefinition,
   openTarget: () => Promise<ActivationTarget>,
+  since: number,
   signal?: AbortSignal,
 ): Promise<LedgerPart> {
   const name = chunkPart(chunk.number);
@@ -51,7 +53,7 @@ export async function writeChunkRows(
     const { key, mode } = definition;
     const strategy = keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
     const unsettled = rows.filter((row) => !settled.has(row.index));
-    const outcomes = target.writeRows({ table, strategy, mode, meter, signal }, each(unsettled));
+    const outcomes = target.writeRows({ table, strategy, mode, meter, signal, since }, each(unsettled));
     for await (const outcome of outcomes) settled.set(outcome.index, outcome);
     requireAll(rows, settled);
   } catch (error) {

@@ -205,10 +205,10 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
     writeChunk: (message, signal) =>
       settleChunk(
         message,
-        async (chunk, { run }) => {
+        async (chunk, { run, plan }) => {
           const definition = await frozenDefinition(tools, run.activation, run.id, signal);
           const open = () => tools.target(definition.connection, signal);
-          return writeChunkRows(chunk, definition, open, signal);
+          return writeChunkRows(chunk, definition, open, plan?.committedAt ?? tools.clock.now(), signal);
         },
         signal,
       ),

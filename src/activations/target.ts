@@ -13,6 +13,8 @@ export interface WriteRequest {
   /** Takes up what the writing costs. */
   readonly meter: CallMeter;
   readonly signal?: AbortSignal | undefined;
+  /** When the rows were first sent, over all tries, in milliseconds since 1970. */
+  readonly since?: number | undefined;
 }
 
 /** The environment that an activation writes to. */

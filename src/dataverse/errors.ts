@@ -1,11 +1,13 @@
 import { BridgeError } from '../shared/errors.ts';
+import { type RowStatus, rowStatuses } from './wire/bulk.ts';
 
 /**
  * What went wrong between us and Dataverse, by what a caller can do about it:
  * `unauthenticated` 401 · `forbidden` 403 · `notFound` 404 · `conflict` 412 · `limitExceeded` 429 · `tooLarge` 413 ·
  * `refused` another 4xx: the request itself is wrong · `unavailable` 5xx, after retries · `network` no answer, after
- * retries · `notDataverse` an answer that is not the Web API's (a proxy's HTML page) · `tableUnknown`, `keyUnknown`
- * names that metadata does not hold · `tableNotAllowed` outside the connection's `allowedTables`.
+ * retries · `notDataverse` an answer that is not the Web API's (a proxy's HTML page) · `answerTooLarge` more bytes than
+ * were allowed for · `tableUnknown`, `keyUnknown` names that metadata does not hold · `tableNotAllowed` outside the
+ * connection's `allowedTables`.
  */
 export type DataverseErrorCode =
   | 'unauthenticated'
@@ -18,6 +20,7 @@ export type DataverseErrorCode =
   | 'unavailable'
   | 'network'
   | 'notDataverse'
+  | 'answerTooLarge'
   | 'tableUnknown'
   | 'keyUnknown'
   | 'tableNotAllowed';
@@ -30,6 +33,10 @@ export interface DataverseFacts {
   /** `x-ms-service-request-id`, for a support case. */
   readonly serviceRequestId?: string;
   readonly retryAfterMs?: number;
+  /** Whether an earlier try of the same request had no verdict and may have been carried out. */
+  readonly afterUnknown?: boolean;
+  /** What became of each row of a bulk message on an elastic table, which takes some of them and not others. */
+  readonly rowStatuses?: readonly RowStatus[];
 }
 
 export class DataverseError extends BridgeError<DataverseErrorCode> {
@@ -67,6 +74,7 @@ export function errorFromAnswer(answer: ErrorAnswer): DataverseError {
     ...(said && { serviceCode: said.code }),
     ...(answer.serviceRequestId && { serviceRequestId: answer.serviceRequestId }),
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
+    ...(said?.rows && { rowStatuses: said.rows }),
   };
   const code = codeOf(answer.status, said !== undefined, answer.contentType);
   const message =
@@ -85,11 +93,18 @@ function codeOf(status: number, isServiceError: boolean, contentType: string): D
   return status === 413 ? 'tooLarge' : 'refused';
 }
 
-function serviceError(answer: ErrorAnswer): { code: string; message: string } | undefined {
+interface Said {
+  readonly code: string;
+  readonly message: string;
+  readonly rows: readonly RowStatus[] | undefined;
+}
+
+function serviceError(answer: ErrorAnswer): Said | undefined {
   try {
     const body: unknown = JSON.parse(answer.text);
     const error = isRecord(body) && isRecord(body['error']) ? body['error'] : undefined;
-    return error && { code: String(error['code'] ?? ''), message: String(error['message'] ?? '') };
+    if (!error) return undefined;
+    return { code: String(error['code'] ?? ''), message: String(error['message'] ?? ''), rows: rowStatuses(error) };
   } catch {
     return undefined;
   }

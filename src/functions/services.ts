@@ -83,7 +83,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     activations: once(() =>
       createActivations({
         storage: storage(),
-        target: dataverseTarget(connections, newGuid),
+        target: dataverseTarget(connections, newGuid, clock),
         clock,
         newId: newGuid,
         log,

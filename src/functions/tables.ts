@@ -1,8 +1,8 @@
 import type { HttpResponseInit } from '@azure/functions';
 import { z } from 'zod';
-import { keyStrategy, readKey } from '../dataverse/bulk/keys.ts';
+import { type KeyStrategy, keyColumns, keyStrategy, readKey } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
-import { type KeyStrategy, type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';
+import { type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';
 import { newMeter } from '../dataverse/client.ts';
 import type { Table } from '../dataverse/table.ts';
 import { toWireRow, unknownColumn } from '../dataverse/values.ts';
@@ -80,8 +80,6 @@ interface Upsert {
   readonly table: Table;
   readonly strategy: KeyStrategy;
   readonly mode: WriteMode;
-  readonly clock: Services['clock'];
-  readonly deadline: number;
   /** Set when the request could not be taken to its end. */
   incomplete: boolean;
 }
@@ -91,25 +89,28 @@ async function upsert(
   call: Call<z.output<typeof upsertQuery>>,
 ): Promise<HttpResponseInit> {
   const startedAt = clock.now();
-  const { mode, keyColumns: named } = call.query;
+  const { mode } = call.query;
   const connection = connections.get(call.query.connection);
   connection.assertWritable();
   const input = await readRows(call.request.headers.get('content-type'), bodyChunks(call.request));
-  const needs = { ...(input.columns && { columns: input.columns }), keyColumns: named ?? [] };
+  const needs = { ...(input.columns && { columns: input.columns }), keyColumns: call.query.keyColumns ?? [] };
   const table = await connection.metadata.table(call.path['table'] ?? '', needs);
-  const keyColumns = knownColumns(table, named ?? [table.primaryId]);
-  const strategy = keyStrategy(table, keyColumns);
+  const named = knownColumns(table, call.query.keyColumns ?? [table.primaryId]);
+  const strategy = keyStrategy(table, named);
   assertColumns(table, input);
-  assertKeyColumns(keyColumns, input);
-  const job: Upsert = { table, strategy, mode, clock, deadline: call.deadline, incomplete: false };
+  assertKeyColumns(named, input);
+  const job: Upsert = { table, strategy, mode, incomplete: false };
   const meter = newMeter();
   const outcomes = writeRows(
     {
       client: connection.client,
       apiPath: connection.apiPath,
+      pace: connection.pace,
+      support: connection.support,
       table,
       strategy,
       mode,
+      clock,
       newId: newGuid,
       meter,
       deadline: call.deadline,
@@ -117,7 +118,7 @@ async function upsert(
     },
     prepare(job, input),
   );
-  return streamRows(call, outcomes, (counts, input, cutOff) => ({
+  return streamRows(call, notingDeadline(job, outcomes), (counts, input, cutOff) => ({
     input,
     complete: !job.incomplete && !cutOff,
     counts,
@@ -162,6 +163,14 @@ function assertKeyColumns(keyColumns: readonly string[], { columns }: InputRows)
   });
 }
 
+/** Rows that were not tried for want of time leave the request incomplete. */
+async function* notingDeadline(job: Upsert, outcomes: AsyncIterable<RowOutcome>): AsyncGenerator<RowOutcome> {
+  for await (const outcome of outcomes) {
+    if (outcome.outcome === 'skipped' && outcome.error?.code === 'deadline') job.incomplete = true;
+    yield outcome;
+  }
+}
+
 /** Turns input rows into rows to write, or into the outcome of one that cannot be written. */
 async function* prepare(job: Upsert, input: InputRows): AsyncGenerator<RowToWrite | RowOutcome> {
   try {
@@ -184,18 +193,9 @@ function prepareRow(job: Upsert, row: InputRow): RowToWrite | RowOutcome {
   const { index } = row;
   if (row.error) return { index, key: {}, outcome: 'rejected', error: row.error };
   const { key, error } = readKey(table, strategy, row.values);
-  if (job.clock.now() >= job.deadline) {
-    job.incomplete = true;
-    const late = {
-      code: 'deadline',
-      message: 'Not tried: the time for one request was over.',
-      hint: 'Send the row again, or start a run of an activation.',
-    };
-    return { index, key, outcome: 'skipped', error: late };
-  }
   if (error) return { index, key, outcome: 'rejected', error };
   if (mode === 'delete') return { index, key, values: {}, newId: newGuid() };
-  const columns = strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
+  const columns = keyColumns(table, strategy);
   const values = Object.fromEntries(Object.entries(row.values).filter(([name]) => !columns.includes(name)));
   const wire = toWireRow(table, values);
   if (wire.error) return { index, key, outcome: 'rejected', error: wire.error };

@@ -1,15 +1,24 @@
 import { isGuid } from '../../shared/ids.ts';
 import { DataverseError } from '../errors.ts';
-import { type AlternateKey, activeKey, keyOn, type RowKey, type Table } from '../table.ts';
+import { type AlternateKey, activeKey, keyOn, type LookupTarget, type RowKey, type Table } from '../table.ts';
 import { toWireValue } from '../values.ts';
+import { lookupProperty } from '../wire/annotations.ts';
 import { encode, literal } from '../wire/literals.ts';
-import { IN_CONDITION } from '../wire/rows.ts';
+import { binding, IN_CONDITION } from '../wire/rows.ts';
 import type { RowError } from './outcomes.ts';
 
-/** How the rows of a write are addressed: by their GUID, or by the columns of an active alternate key. */
+/**
+ * How the rows of a write are addressed: by their GUID, by the columns of an active alternate key, or by columns that no
+ * key keeps unique, of which at most one row may have a row's values.
+ */
 export type KeyStrategy =
   | { readonly kind: 'id' }
-  | { readonly kind: 'alternateKey'; readonly columns: readonly string[] };
+  | { readonly kind: 'alternateKey'; readonly columns: readonly string[] }
+  | { readonly kind: 'match'; readonly columns: readonly string[] };
+
+/** The columns that a strategy reads a row's key from. */
+export const keyColumns = (table: Table, strategy: KeyStrategy): readonly string[] =>
+  strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
 
 /**
  * The strategy that the named columns stand for: the primary id, or an alternate key of exactly these columns.
@@ -18,39 +27,60 @@ export type KeyStrategy =
 export function keyStrategy(table: Table, columns: readonly string[]): KeyStrategy {
   const active = activeKey(table, columns);
   if (active === 'id') return { kind: 'id' };
-  const lookup = active && columns.find((name) => table.columns.get(name)?.targets);
-  if (lookup !== undefined) {
-    throw new DataverseError(
-      'keyUnknown',
-      `The alternate key '${active?.logicalName}' has the lookup '${lookup}', by which rows cannot be addressed here.`,
-      {},
-      { hint: hintForKeys(table) },
+  if (active) {
+    const lookup = columns.find((name) => isAmbiguousLookup(table, name));
+    if (lookup === undefined) return { kind: 'alternateKey', columns };
+    throw keyUnknown(
+      `The alternate key '${active.logicalName}' has the lookup '${lookup}', which may point at several tables.`,
+      hintForKeys(table),
     );
   }
-  if (active) return { kind: 'alternateKey', columns };
   const key = keyOn(table, columns);
   if (!key) {
-    throw new DataverseError(
-      'keyUnknown',
+    throw keyUnknown(
       `The table '${table.logicalName}' has no alternate key on ${columns.join(', ')}.`,
-      {},
-      { hint: hintForKeys(table) },
+      hintForKeys(table),
     );
   }
-  throw new DataverseError(
-    'keyUnknown',
+  throw keyUnknown(
     `The index of the alternate key '${key.logicalName}' is ${key.status}.`,
-    {},
-    {
-      hint:
-        key.status === 'Failed' ? 'Remove the duplicates it found and reactivate the key.' : 'Wait until it is Active.',
-    },
+    key.status === 'Failed' ? 'Remove the duplicates it found and reactivate the key.' : 'Wait until it is Active.',
   );
 }
 
+/** Types whose values the Web API compares with `eq`. */
+const COMPARABLE: ReadonlySet<string> = new Set(
+  'String Integer BigInt Decimal Double Money Boolean DateTime Picklist State Status Uniqueidentifier Lookup'.split(
+    ' ',
+  ),
+);
+
+/**
+ * The strategy that finds rows by columns without a key. Throws DataverseError `keyUnknown` when the table has no such
+ * column or its values cannot be compared.
+ */
+export function matchStrategy(table: Table, columns: readonly string[]): KeyStrategy {
+  for (const name of columns) {
+    const column = table.columns.get(name);
+    if (column && COMPARABLE.has(column.type) && !isAmbiguousLookup(table, name)) continue;
+    throw keyUnknown(
+      column
+        ? `Rows of '${table.logicalName}' cannot be matched by '${name}', a column of type ${column.type}.`
+        : `The table '${table.logicalName}' has no column '${name}'.`,
+      hintForKeys(table),
+    );
+  }
+  return { kind: 'match', columns };
+}
+
+const isAmbiguousLookup = (table: Table, name: string): boolean => (table.columns.get(name)?.targets?.size ?? 0) > 1;
+
+const keyUnknown = (message: string, hint: string): DataverseError =>
+  new DataverseError('keyUnknown', message, {}, { hint });
+
 function hintForKeys(table: Table): string {
   const usable = ({ status, columns }: AlternateKey): boolean =>
-    status === 'Active' && !columns.some((name) => table.columns.get(name)?.targets);
+    status === 'Active' && !columns.some((name) => isAmbiguousLookup(table, name));
   const active = table.keys.filter(usable).map((key) => key.columns.join('+'));
   return `Use ${[table.primaryId, ...active].join(' or ')}, or create an alternate key.`;
 }
@@ -76,11 +106,23 @@ export function readKey(
     const column = table.columns.get(name);
     const converted = column && toWireValue(column, row[name] ?? null);
     if (converted && 'error' in converted) error ??= converted.error;
-    key[name] = keyValue(table, name, converted && 'value' in converted ? converted.value : row[name]);
+    const value = converted && 'value' in converted ? converted.value : row[name];
+    key[name] = keyValue(table, name, targetOf(table, name) ? referredId(row[name]) : value);
   }
   const empty = strategy.columns.filter((name) => key[name] === null);
   if (empty.length > 0) error ??= emptyKey(empty);
   return error ? { key, error } : { key };
+}
+
+/** A lookup's value in a key is the id of the row that it points at. */
+function referredId(value: unknown): unknown {
+  const id = typeof value === 'object' && value !== null && 'id' in value ? value.id : value;
+  return typeof id === 'string' && isGuid(id) ? id.toLowerCase() : null;
+}
+
+function targetOf(table: Table, name: string): LookupTarget | undefined {
+  const [target] = table.columns.get(name)?.targets?.values() ?? [];
+  return target;
 }
 
 /** A column's value as part of a key, ours or the service's, which writes times without milliseconds. */
@@ -88,7 +130,8 @@ export function keyValue(table: Table, name: string, value: unknown): string | n
   if (typeof value === 'number' || typeof value === 'boolean') return value;
   if (typeof value !== 'string') return null;
   const { type, dateBehavior } = table.columns.get(name) ?? {};
-  const time = type === 'DateTime' && dateBehavior !== 'DateOnly' ? Date.parse(value) : Number.NaN;
+  if (type !== 'DateTime' || dateBehavior === 'DateOnly') return value;
+  const time = Date.parse(value);
   return Number.isNaN(time) ? value : new Date(time).toISOString();
 }
 
@@ -99,13 +142,47 @@ const emptyKey = (columns: readonly string[]): RowError => ({
 });
 
 /**
- * One text for all keys that the service takes for the same: texts compare without regard to case and to trailing
- * blanks (SQL Server's collation).
+ * One text for all keys that the service takes for the same: texts compare without regard to case and to blanks at the
+ * end; accents count (SQL Server's collation).
  */
 export function sameKey(key: RowKey): string {
-  const parts = Object.entries(key).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify(
-    parts.map(([name, value]) => [name, typeof value === 'string' ? value.trimEnd().toLowerCase() : value]),
+  const names = Object.keys(key);
+  if (names.length > 1) names.sort();
+  let same = '';
+  for (const name of names) {
+    const value = key[name];
+    const part = typeof value === 'string' ? `'${folded(value)}` : String(value);
+    same += names.length > 1 ? `${name}:${part.length}:${part}` : `${name}:${part}`;
+  }
+  return same;
+}
+
+function folded(text: string): string {
+  let end = text.length;
+  while (end > 0 && text.charCodeAt(end - 1) === 0x20) end -= 1;
+  return text.slice(0, end).toLowerCase();
+}
+
+/** What a row found by a query has in its key's columns. */
+export const keyOf = (table: Table, strategy: KeyStrategy, found: Readonly<Record<string, unknown>>): RowKey =>
+  strategy.kind === 'id'
+    ? { id: String(found[table.primaryId]).toLowerCase() }
+    : Object.fromEntries(strategy.columns.map((name) => [name, keyValue(table, name, found[propertyOf(table, name)])]));
+
+/** The property that a column is read and compared through. */
+const propertyOf = (table: Table, name: string): string => (targetOf(table, name) ? lookupProperty(name) : name);
+
+/** A key's columns as a new row is sent with them, in the Web API's own form. */
+export function keyValues(table: Table, strategy: KeyStrategy, key: RowKey): Readonly<Record<string, unknown>> {
+  if (strategy.kind === 'id') return {};
+  if (!strategy.columns.some((name) => targetOf(table, name))) return key;
+  return Object.fromEntries(
+    strategy.columns.map((name) => {
+      const target = targetOf(table, name);
+      if (!target) return [name, key[name]];
+      const { property, value } = binding(target.navigationProperty, `${target.entitySetName}(${key[name]})`);
+      return [property, value];
+    }),
   );
 }
 
@@ -114,15 +191,19 @@ export function sameKey(key: RowKey): string {
  * documented `In` function, which takes its values through an alias; anything else becomes a chain of comparisons.
  */
 export function keyFilter(table: Table, strategy: KeyStrategy, keys: readonly RowKey[]): string {
-  const columns = strategy.kind === 'id' ? [table.primaryId] : strategy.columns;
-  const select = `$select=${[...new Set([table.primaryId, ...columns])].join(',')}`;
+  const columns = keyColumns(table, strategy);
+  const facts = strategy.kind === 'id' && table.columns.has('createdon') ? ['createdon'] : [];
+  const selected = new Set([table.primaryId, ...columns.map((name) => propertyOf(table, name)), ...facts]);
+  const select = `$select=${[...selected].join(',')}`;
   const [only] = columns;
   if (columns.length === 1 && only !== undefined && (strategy.kind === 'id' || isQuoted(table, only))) {
     const values = keys.map((key) => String(key[strategy.kind === 'id' ? 'id' : only]));
     return `${select}&$filter=${encode(IN_CONDITION)}&@c=${encode(literal(only, true))}&@v=${encode(JSON.stringify(values))}`;
   }
   const comparisons = keys.map((key) => {
-    const parts = columns.map((name) => `${name} eq ${literal(key[name] ?? null, isQuoted(table, name))}`);
+    const parts = columns.map(
+      (name) => `${propertyOf(table, name)} eq ${literal(key[name] ?? null, isQuoted(table, name))}`,
+    );
     return `(${parts.join(' and ')})`;
   });
   return `${select}&$filter=${encode(comparisons.join(' or '))}`;
@@ -131,4 +212,19 @@ export function keyFilter(table: Table, strategy: KeyStrategy, keys: readonly Ro
 function isQuoted(table: Table, name: string): boolean {
   const type = table.columns.get(name)?.type;
   return type === 'String' || type === 'Memo';
+}
+
+/** Characters that an address by key does not carry, encoded or not (Dataverse, "Use an alternate key to reference a record"). */
+const NOT_IN_ADDRESS = /[/<>*%&:\\?+]/;
+
+/** The address of a row by its key, or undefined where no address carries its values. */
+export function addressByKey(table: Table, strategy: KeyStrategy, key: RowKey): string | undefined {
+  if (strategy.kind === 'id') return `${table.entitySetName}(${key['id']})`;
+  const parts: string[] = [];
+  for (const name of strategy.columns) {
+    const value = key[name] ?? null;
+    if (typeof value === 'string' && isQuoted(table, name) && NOT_IN_ADDRESS.test(value)) return undefined;
+    parts.push(`${propertyOf(table, name)}=${encode(literal(value, isQuoted(table, name)))}`);
+  }
+  return `${table.entitySetName}(${parts.join(',')})`;
 }

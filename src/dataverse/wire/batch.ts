@@ -1,4 +1,5 @@
 import { DataverseError, type ErrorAnswer } from '../errors.ts';
+import { parseRetryAfter } from '../retry.ts';
 
 export interface BatchOperation {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -45,6 +46,13 @@ export function writeBatch(
  * its closing boundary: then nobody knows what was carried out.
  */
 export function readBatch(contentType: string, text: string): BatchAnswer[] {
+  const { answers, complete } = readArrived(contentType, text);
+  if (!complete) throw new DataverseError('network', 'The answer to a batch broke off before its end.');
+  return answers;
+}
+
+/** The answers that arrived whole, and whether the body has its end: of operations behind a break nothing is known. */
+export function readArrived(contentType: string, text: string): { answers: BatchAnswer[]; complete: boolean } {
   const boundary = contentType.match(/boundary="?([^";]+)"?/i)?.[1];
   if (!boundary)
     throw new DataverseError(
@@ -52,10 +60,7 @@ export function readBatch(contentType: string, text: string): BatchAnswer[] {
       `The answer to a batch is ${contentType || 'untyped'}, not multipart/mixed.`,
     );
   const sections = `\r\n${text}`.split(`\r\n--${boundary}`);
-  if (!sections.at(-1)?.startsWith('--')) {
-    throw new DataverseError('network', 'The answer to a batch broke off before its end.');
-  }
-  return sections.slice(1, -1).map(readPart);
+  return { answers: sections.slice(1, -1).map(readPart), complete: sections.at(-1)?.startsWith('--') === true };
 }
 
 function readPart(section: string): BatchAnswer {
@@ -83,4 +88,5 @@ export const asErrorAnswer = (answer: BatchAnswer): ErrorAnswer => ({
   contentType: answer.headers.get('content-type') ?? '',
   text: answer.text,
   serviceRequestId: answer.headers.get('req_id'),
+  retryAfterMs: parseRetryAfter(answer.headers.get('retry-after'), Date.parse(answer.headers.get('date') ?? '')),
 });

@@ -6,8 +6,10 @@ import type { RowOutcome } from '../../../../src/dataverse/bulk/outcomes.ts';
 import { type RowToWrite, type WriteContext, writeRows } from '../../../../src/dataverse/bulk/write-rows.ts';
 import { newMeter } from '../../../../src/dataverse/client.ts';
 import { DataverseError } from '../../../../src/dataverse/errors.ts';
+import { createPace } from '../../../../src/dataverse/pace.ts';
 import { BridgeError } from '../../../../src/shared/errors.ts';
 import { ACCOUNT, type Fault, fakeDataverse, serviceError } from './fake-dataverse.ts';
+import { timeline } from './timeline.ts';
 
 const network = new DataverseError('network', 'Dataverse gave no answer: ECONNRESET.');
 const id = (number: number): string => `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
@@ -26,11 +28,15 @@ async function write(
   rows: readonly (RowToWrite | RowOutcome)[],
   context: Partial<WriteContext> = {},
 ): Promise<RowOutcome[]> {
+  const clock = timeline();
   const outcomes: RowOutcome[] = [];
   const all = (async function* () {
     yield* rows;
   })();
   const options: WriteContext = {
+    clock,
+    pace: createPace({ clock, maxConcurrency: 4 }),
+    random: () => 0,
     client: fake.client,
     apiPath: '/api/data/v9.2/',
     table: ACCOUNT,
@@ -40,7 +46,10 @@ async function write(
     meter: newMeter(),
     ...context,
   };
-  for await (const outcome of writeRows(options, all)) outcomes.push(outcome);
+  const collect = async (): Promise<void> => {
+    for await (const outcome of writeRows(options, all)) outcomes.push(outcome);
+  };
+  await clock.run(collect());
   return outcomes;
 }
 

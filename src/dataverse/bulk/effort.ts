@@ -1,0 +1,134 @@
+import { type CallSize, createCallSize } from './call-size.ts';
+import { type CallCost, measuredCost } from './costs.ts';
+import type { WriteKind } from './decisions.ts';
+import { freshPlan, type IsolationCosts, wayToIsolate } from './isolation.ts';
+import type { Form } from './send-rows.ts';
+
+/** Rows of the first call of a kind (Dataverse, "Use bulk operation messages": start with 100 to 1000). */
+const FIRST_CALL = 100;
+/** Operations of one `$batch`: the service takes 1000, but runs them one after the other, and an answer should not take long. */
+export const BATCH_OPERATIONS = 100;
+/** Characters of one body: far below what the service takes (413 beyond 128 MB, not confirmed), enough for any batch. */
+const BODY_CHARACTERS = 8_000_000;
+/** Characters of all rows in hand: what the memory of a write is bounded by. */
+const CHARACTERS_IN_HAND = 48_000_000;
+const FEWEST_IN_HAND = 1_000;
+const MOST_IN_HAND = 20_000;
+
+/** What is assumed before anything was measured: published figures of small standard tables, in milliseconds. */
+const ASSUMED: Readonly<Record<WriteKind, CallCost>> = {
+  create: { call: 20, row: 3 },
+  update: { call: 20, row: 3.5 },
+  upsert: { call: 20, row: 6 },
+  delete: { call: 20, row: 8 },
+};
+const ASSUMED_BATCH: CallCost = { call: 20, row: 12 };
+
+type Measured = ReturnType<typeof measuredCost>;
+
+const forEachKind = <T>(make: (kind: WriteKind) => T): Readonly<Record<WriteKind, T>> => ({
+  create: make('create'),
+  update: make('update'),
+  upsert: make('upsert'),
+  delete: make('delete'),
+});
+
+export interface EffortOptions {
+  readonly batchSize: number;
+  readonly targetMs: number;
+}
+
+/** What calls have cost and how many rows were bad so far, and what follows from it for the next call. */
+export class Effort {
+  readonly #sizes: Readonly<Record<WriteKind, CallSize>>;
+  readonly #bulk: Readonly<Record<WriteKind, Measured>>;
+  readonly #refused: Readonly<Record<WriteKind, Measured>>;
+  readonly #batch: Readonly<Record<WriteKind, Measured>>;
+  /** Rows that the last call of a kind could have had. */
+  readonly #lastRows: Record<WriteKind, number> = { create: 0, update: 0, upsert: 0, delete: 0 };
+  #rows = 0;
+  #characters = 0;
+  #judged = 0;
+  #bad = 0;
+
+  constructor({ batchSize, targetMs }: EffortOptions) {
+    this.#sizes = forEachKind(() => createCallSize({ first: FIRST_CALL, most: batchSize, targetMs }));
+    this.#bulk = forEachKind((kind) => measuredCost(ASSUMED[kind]));
+    this.#refused = forEachKind((kind) => measuredCost(ASSUMED[kind]));
+    this.#batch = forEachKind(() => measuredCost(ASSUMED_BATCH));
+  }
+
+  /** How many rows the next call of a kind should have, and in which form they cost least. */
+  next(kind: WriteKind, best: Form): { readonly rows: number; readonly form: Form } {
+    if (best === 'single') return { rows: 1, form: best };
+    const bySize = Math.max(1, Math.floor(BODY_CHARACTERS / this.#charactersPerRow()));
+    if (best === 'batch') {
+      return { rows: Math.min(BATCH_OPERATIONS, bySize, this.#sizes[kind].rows(this.#batch[kind].cost)), form: best };
+    }
+    const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
+    const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
+    return plan.form === 'batch' ? { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' } : plan;
+  }
+
+  wayToIsolate(kind: WriteKind, rows: number): 'halves' | 'replay' {
+    return wayToIsolate(this.#costs(kind), this.#badShare(), rows);
+  }
+
+  /** Rows that may be in hand so that so many calls at a time never wait for rows. */
+  inHand(concurrency: number): number {
+    const wanted = 2 * (concurrency + 1) * this.batchSize;
+    const most = Math.min(MOST_IN_HAND, CHARACTERS_IN_HAND / this.#charactersPerRow());
+    return Math.max(1, Math.min(most, Math.max(FEWEST_IN_HAND, wanted)));
+  }
+
+  bodyMade(rows: number, characters: number): void {
+    // Older rows fade: a source may change its nature midway.
+    this.#rows = this.#rows * 0.8 + rows;
+    this.#characters = this.#characters * 0.8 + characters;
+  }
+
+  /** A request took this long and carried its rows out, or told each row's fate. */
+  succeeded(kind: WriteKind, form: Form, rows: number, ms: number): void {
+    if (form === 'single') return;
+    (form === 'bulk' ? this.#bulk : this.#batch)[kind].measure(rows, ms);
+    this.#sizes[kind].grew(rows);
+    this.#lastRows[kind] = this.#sizes[kind].rows(this.#bulk[kind].cost);
+  }
+
+  /** A bulk message took this long and was refused for one of its rows. */
+  refused(kind: WriteKind, rows: number, ms: number): void {
+    this.#refused[kind].measure(rows, ms);
+  }
+
+  tooLong(kind: WriteKind, rows: number): void {
+    this.#sizes[kind].shrank(rows);
+  }
+
+  /** The service has carried out or refused so many rows by themselves, `bad` of which it refused. */
+  judged(rows: number, bad: number): void {
+    this.#judged += rows;
+    this.#bad += bad;
+  }
+
+  get judgedRows(): number {
+    return this.#judged;
+  }
+
+  /** Rows that a call could have at present, of the kind that has most. */
+  get batchSize(): number {
+    return Math.max(...Object.values(this.#lastRows));
+  }
+
+  #costs(kind: WriteKind): IsolationCosts {
+    return { bulk: this.#bulk[kind].cost, refused: this.#refused[kind].cost, batch: this.#batch[kind].cost };
+  }
+
+  /** One bad row in five hundred is assumed, with the weight of ten rows seen. */
+  #badShare(): number {
+    return (this.#bad + 0.02) / (this.#judged + 10);
+  }
+
+  #charactersPerRow(): number {
+    return this.#rows > 0 ? this.#characters / this.#rows : 500;
+  }
+}

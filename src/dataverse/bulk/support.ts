@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { BridgeError } from '../../shared/errors.ts';
+import type { DataverseClient } from '../client.ts';
+import type { Table } from '../table.ts';
+import { supportPath } from '../wire/bulk.ts';
+
+/** How rows of a table may travel, best first. */
+export interface Forms {
+  /** Whether the table has CreateMultiple and UpdateMultiple, and with them UpsertMultiple. */
+  bulk: boolean;
+  /** Whether the environment answers `$batch`. */
+  batch: boolean;
+}
+
+/** What tables of one environment support. Answers are kept; the writer corrects them where they prove wrong. */
+export interface BulkSupport {
+  of(table: Table, signal?: AbortSignal): Promise<Forms>;
+}
+
+const filters = z.object({ value: z.array(z.object({ sdkmessageid: z.object({ name: z.string() }).nullish() })) });
+
+/**
+ * Asks the service once for each table: a standard table supports a bulk message if a filter of the message names it,
+ * an elastic one always (Dataverse, "Use bulk operation messages"). Where the application user may not read that, or
+ * nothing is said, support is assumed: a refusal will tell.
+ */
+export function createBulkSupport(client: DataverseClient): BulkSupport {
+  const known = new Map<string, Promise<Forms>>();
+  const ask = async (table: Table, signal: AbortSignal | undefined): Promise<Forms> => {
+    const forms: Forms = { bulk: true, batch: true };
+    if (table.elastic) return forms;
+    try {
+      const answer = await client.send({ method: 'GET', path: supportPath(table.logicalName), signal });
+      const { data } = filters.safeParse(answer.json());
+      const names = new Set(data?.value.map((each) => each.sdkmessageid?.name));
+      if (data) forms.bulk = names.has('CreateMultiple') && names.has('UpdateMultiple');
+    } catch (error) {
+      if (!(error instanceof BridgeError)) throw error;
+    }
+    return forms;
+  };
+  return {
+    async of(table, signal) {
+      let asked = known.get(table.logicalName);
+      if (!asked) {
+        asked = ask(table, signal);
+        known.set(table.logicalName, asked);
+        asked.catch(() => known.delete(table.logicalName));
+      }
+      return asked;
+    },
+  };
+}
