@@ -74,14 +74,21 @@ export function parseFetch(text: string): Fetch {
 
 function sourceOf(element: XmlElement, counter: Counter): Source {
   checkChildren(element, ['filter', 'order', 'link-entity', 'attribute', 'all-attributes', 'no-attrs'], ENTITY_NODES);
+  // In the order of the text, in which links are numbered.
+  const filters: Filter[] = [];
+  const links: Link[] = [];
+  for (const child of element.children) {
+    if (child.name === 'filter') filters.push(filterOf(child, counter));
+    else if (child.name === 'link-entity') links.push(linkOf(child, counter, [...JOIN_TYPES, ...EXISTS_TYPES]));
+  }
   const all = (name: string) => element.children.filter((child) => child.name === name);
   return {
     name: required(element, 'name'),
     attributes: all('attribute').map(attributeOf),
     allAttributes: all('all-attributes').length > 0,
     noAttributes: all('no-attrs').length > 0,
-    filters: all('filter').map((child) => filterOf(child, counter)),
-    links: all('link-entity').map((child) => linkOf(child, counter, [...JOIN_TYPES, ...EXISTS_TYPES])),
+    filters,
+    links,
     orders: all('order').map(orderOf),
   };
 }
