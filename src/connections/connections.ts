@@ -2,7 +2,12 @@ import type { TokenCredential } from '@azure/identity';
 import type { ConnectionSettings, CredentialSettings } from '../config/connection-settings.ts';
 import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type BulkSupport, createBulkSupport } from '../dataverse/bulk/support.ts';
-import { createDataverseClient, type StreamingClient, type TokenSource } from '../dataverse/client.ts';
+import {
+  createDataverseClient,
+  type StreamingClient,
+  type TokenSource,
+  type VerbatimClient,
+} from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
 import { observeRequests } from '../dataverse/observe-requests.ts';
 import { createPace, type Pace } from '../dataverse/pace.ts';
@@ -30,7 +35,7 @@ export interface Connection {
   readonly token: TokenSource;
   /** Of all requests as this application user. */
   readonly pace: Pace;
-  readonly client: StreamingClient;
+  readonly client: StreamingClient & VerbatimClient;
   readonly metadata: Metadata;
   /** What the environment's tables support. */
   readonly support: BulkSupport;

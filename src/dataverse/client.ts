@@ -95,6 +95,25 @@ export interface StreamingClient extends DataverseClient {
   open(request: DataverseRequest): Promise<DataverseStream>;
 }
 
+/** A request that is sent as it is, and once. */
+export interface VerbatimRequest
+  extends Pick<
+    DataverseRequest,
+    'method' | 'path' | 'headers' | 'clientRequestId' | 'largestAnswer' | 'signal' | 'deadline'
+  > {
+  readonly body?: string | Buffer;
+}
+
+/** A client that can also hand on what was answered, whatever it is. */
+export interface VerbatimClient {
+  /**
+   * Sends a request once, in its turn (and once more with another token after a 401). Resolves with every answer. Throws
+   * DataverseError `network` where there is none, `limitExceeded` where limits hold beyond the deadline, and
+   * `answerTooLarge`.
+   */
+  exchange(request: VerbatimRequest): Promise<TransportResponse>;
+}
+
 export interface ClientOptions {
   /** `https://org.crm4.dynamics.com/api/data/v9.2/` */
   readonly apiUrl: string;
@@ -110,7 +129,8 @@ export interface ClientOptions {
 }
 
 /** A request on its way through the policies. */
-interface Outgoing extends DataverseRequest {
+interface Outgoing extends Omit<DataverseRequest, 'body'> {
+  readonly body?: string | Buffer;
   /** Counts its tries. */
   readonly trail?: { tries: number; throttled: number };
   /** Whether the caller reads the body. */
@@ -125,10 +145,12 @@ type Policy = (next: Send) => Send;
  * A client of one environment as one application user. Requests pass through these policies, outermost first:
  * logging, limits and retry, authentication, correlation, transport.
  */
-export function createDataverseClient(options: ClientOptions): StreamingClient {
-  const policies: Policy[] = [logging(options), limitsAndRetry(options), authentication(options)];
-  const send = policies.reduceRight<Send>((next, policy) => policy(next), correlatedTransport(options));
-  const outgoing = (request: DataverseRequest): Outgoing =>
+export function createDataverseClient(options: ClientOptions): StreamingClient & VerbatimClient {
+  const through = (policies: readonly Policy[]): Send =>
+    policies.reduceRight<Send>((next, policy) => policy(next), correlatedTransport(options));
+  const send = through([logging(options), limitsAndRetry(options), authentication(options)]);
+  const sendOnce = through([logging(options), once(options), authentication(options)]);
+  const outgoing = (request: DataverseRequest | VerbatimRequest): Outgoing =>
     request.clientRequestId === undefined
       ? request
       : { ...request, headers: { [CLIENT_REQUEST_ID]: request.clientRequestId, ...request.headers } };
@@ -141,6 +163,7 @@ export function createDataverseClient(options: ClientOptions): StreamingClient {
       const body = response.stream ?? Readable.from([response.body]);
       return { status: response.status, header: (name) => headerOf(response, name), body };
     },
+    exchange: (request) => sendOnce(outgoing(request)),
   };
 }
 
@@ -209,6 +232,25 @@ function limitsAndRetry({ clock, random, pace }: ClientOptions): Policy {
   };
 }
 
+/** Sends in its turn, and tells the pace what any other request would. */
+function once({ clock, pace }: ClientOptions): Policy {
+  return (next) => async (request) => {
+    const { signal, deadline } = request;
+    const turn = await pace.enter({ signal, deadline });
+    const startedAt = clock.now();
+    const answer = await answerInTurn(next, request, clock, turn);
+    const ms = clock.now() - startedAt;
+    if (answer instanceof DataverseError) {
+      turn.leave({ ms, status: undefined });
+      throw answer;
+    }
+    const refused = answer.status === 429 ? failureOf(answer, clock.now) : undefined;
+    const limit = refused && limitOf(refused.facts.serviceCode, refused.message);
+    turn.leave({ ...refused?.facts, ms, status: answer.status, limit, dopHint: numberOf(answer, 'x-ms-dop-hint') });
+    return answer;
+  };
+}
+
 /** The error of a request of which an earlier try may have been carried out. */
 const afterUnknown = ({ code, message, facts, cause, hint }: DataverseError): DataverseError =>
   new DataverseError(code, message, { ...facts, afterUnknown: true }, { cause, hint });
@@ -216,7 +258,7 @@ const afterUnknown = ({ code, message, facts, cause, hint }: DataverseError): Da
 /** Takes a turn; where limits leave none in time, the refusal that told of them stands. */
 async function enter(
   pace: Pace,
-  request: DataverseRequest,
+  request: Outgoing,
   onHeld: (ms: number) => void,
   refused: DataverseError | undefined,
 ): Promise<Turn> {
@@ -228,7 +270,7 @@ async function enter(
   }
 }
 
-function eitherSignal({ signal, waitSignal }: DataverseRequest): AbortSignal | undefined {
+function eitherSignal({ signal, waitSignal }: Outgoing): AbortSignal | undefined {
   return signal && waitSignal ? AbortSignal.any([signal, waitSignal]) : (signal ?? waitSignal);
 }
 
@@ -246,13 +288,25 @@ function heldTime(clock: Clock): (meter: CallMeter | undefined, ms: number) => v
 
 async function attemptInTurn(
   next: Send,
-  request: DataverseRequest,
+  request: Outgoing,
+  clock: Clock,
+  turn: Turn,
+): Promise<TransportResponse | DataverseError> {
+  const answer = await answerInTurn(next, request, clock, turn);
+  if (answer instanceof DataverseError || answer.status < 300 || answer.status === 304) return answer;
+  return failureOf(answer, clock.now);
+}
+
+/** What was answered, or the error that there was no answer. */
+async function answerInTurn(
+  next: Send,
+  request: Outgoing,
   clock: Clock,
   turn: Turn,
 ): Promise<TransportResponse | DataverseError> {
   const startedAt = clock.now();
   try {
-    return await attemptOnce(next, request, clock.now);
+    return await answerOf(next, request);
   } catch (error) {
     turn.leave({ ms: clock.now() - startedAt, status: undefined });
     throw error;
@@ -264,14 +318,9 @@ const numberOf = (response: TransportResponse, name: string): number | undefined
   return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
 };
 
-async function attemptOnce(
-  next: Send,
-  request: DataverseRequest,
-  now: () => number,
-): Promise<TransportResponse | DataverseError> {
-  let response: TransportResponse;
+async function answerOf(next: Send, request: Outgoing): Promise<TransportResponse | DataverseError> {
   try {
-    response = await next(request);
+    return await next(request);
   } catch (error) {
     request.signal?.throwIfAborted();
     if (!isNetworkFailure(error)) throw error;
@@ -285,15 +334,16 @@ async function attemptOnce(
       },
     );
   }
-  if (response.status < 300 || response.status === 304) return response;
-  return errorFromAnswer({
+}
+
+const failureOf = (response: TransportResponse, now: () => number): DataverseError =>
+  errorFromAnswer({
     status: response.status,
     contentType: headerOf(response, 'content-type') ?? '',
     text: response.body.toString('utf8'),
     ...requestIdOf(response),
     retryAfterMs: parseRetryAfter(headerOf(response, 'retry-after'), now()),
   });
-}
 
 /** Errors of sockets, TLS and undici carry a code; ours (no token to be had) pass as they are. */
 const isNetworkFailure = (error: unknown): error is Error =>
@@ -338,7 +388,7 @@ function authentication({ tokens, log, clock }: ClientOptions): Policy {
 }
 
 /** Aborts with the request's signal, and once there is no time left. */
-function untilDeadline({ signal, deadline }: DataverseRequest, now: number): AbortSignal | undefined {
+function untilDeadline({ signal, deadline }: Outgoing, now: number): AbortSignal | undefined {
   if (deadline === undefined) return signal;
   const timeout = AbortSignal.timeout(Math.max(0, deadline - now));
   return signal ? AbortSignal.any([signal, timeout]) : timeout;
