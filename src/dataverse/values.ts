@@ -87,9 +87,9 @@ function refusal(column: Column, code: string, message: string, hint?: string): 
 const wrongType = (column: Column, wanted: string): { readonly error: RowError } =>
   refusal(column, 'wrongType', `The column '${column.logicalName}' takes ${wanted}.`);
 
-// Characters that XML 1.0 does not allow: the service refuses them (0x80040278).
+// Characters that XML 1.0 does not allow: the service refuses them (0x80040278). Half of a pair is none at all.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the very characters to be found
-const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
+const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/u;
 
 function textValue(column: Column, value: unknown): Converted {
   if (typeof value !== 'string') return wrongType(column, 'text');
