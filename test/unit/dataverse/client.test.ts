@@ -210,3 +210,26 @@ test('numbers of an answer keep all their digits', async () => {
   const response = await client.send({ method: 'GET', path: 'accounts' });
   expect(JSON.stringify(response.json())).toBe('{"versionnumber":9007199254740993}');
 });
+
+describe('an exchange', () => {
+  test.each([204, 404, 503])('resolves with whatever was answered, at the first try: %d', async (status) => {
+    const { client, sent } = clientAnswered({ status, body: { some: 'body' } });
+    const answer = await client.exchange({ method: 'POST', path: 'accounts', body: Buffer.from('x') });
+    expect([answer.status, answer.body.toString(), sent.length]).toEqual([status, '{"some":"body"}', 1]);
+    expect(sent[0]?.headers).toMatchObject({ authorization: 'Bearer first' });
+  });
+
+  test('answered with 429 is told, and holds the requests of all', async () => {
+    const { client, clock, sent } = clientAnswered({ status: 429, headers: { 'retry-after': '7' } }, { status: 200 });
+    expect((await client.exchange({ method: 'GET', path: 'accounts' })).status).toBe(429);
+    const before = clock.now();
+    await client.send({ method: 'GET', path: 'accounts' });
+    expect([clock.now() - before, sent.length]).toEqual([7_000, 2]);
+  });
+
+  test('without an answer is an error', async () => {
+    const { client, sent } = clientAnswered(reset);
+    await expect(client.exchange({ method: 'GET', path: 'accounts' })).rejects.toMatchObject({ code: 'network' });
+    expect(sent).toHaveLength(1);
+  });
+});
