@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { fakeClock } from '../../support/clock.ts';
-import { type Call, idOf, openEnvironment } from './environment.ts';
+import type { Call } from './environment.ts';
+import { create, queryEnvironment } from './query-environment.ts';
 
 const NOW = Date.parse('2026-11-21T10:00:00Z');
 
 /** Five accounts, two of them with a contact, on Saturday, 21 November 2026. */
-async function openCompanies(pageSizeMax = 5000) {
-  const environment = await openEnvironment({ clock: fakeClock(NOW), pageSizeMax });
-  const { call } = environment;
-  const contact = idOf(await call('POST', 'contacts', { firstname: 'Ada', lastname: 'Lovelace' }));
+const environment = queryEnvironment({ clock: fakeClock(NOW), pageSizeMax: 6 }, async (call) => {
+  const contact = await create(call, 'contacts', { firstname: 'Ada', lastname: 'Lovelace' });
   const bind = { 'primarycontactid@odata.bind': `/contacts(${contact})` };
   const rows = [
     { name: 'Alpha', accountnumber: 'a-1', numberofemployees: 10, revenue: 1.5, industrycode: 1, ...bind },
@@ -23,9 +22,9 @@ async function openCompanies(pageSizeMax = 5000) {
     { name: "O'Brien & Söhne", numberofemployees: 40, donotemail: true, lastonholdtime: '2026-10-05T00:00:00Z' },
     { name: 'delta ', tickersymbol: 'delta', lastonholdtime: '2026-11-21T09:00:00Z' },
   ];
-  for (const row of rows) expect((await call('POST', 'accounts', row)).status).toBe(204);
-  return { ...environment, contact };
-}
+  for (const row of rows) await create(call, 'accounts', row);
+  return { contact };
+});
 
 const names = async (call: Call, options: string): Promise<string[]> => {
   const answer = await call('GET', `accounts?$select=name&${options}`);
@@ -76,16 +75,17 @@ describe('$filter', () => {
     ["@p1 eq @p2&@p1=name&@p2='beta'", ['beta']],
   ];
   test('finds what the service finds', async () => {
-    const { call } = await openCompanies();
+    const { call } = environment;
     for (const [filter, found] of filters) {
       expect({ filter, found: await names(call, `$orderby=name&$filter=${filter}`) }).toEqual({ filter, found });
     }
   });
 
   test('looks into collections with any and all', async () => {
-    const { call, contact } = await openCompanies();
-    const rows = await call('GET', "accounts?$select=name&$filter=name eq 'Alpha'");
-    const account = rows.json.value[0].accountid;
+    const { call, rows } = environment;
+    const { contact } = rows;
+    const found = await call('GET', "accounts?$select=name&$filter=name eq 'Alpha'");
+    const account = found.json.value[0].accountid;
     await call('PATCH', `contacts(${contact})`, { 'parentcustomerid_account@odata.bind': `/accounts(${account})` });
     expect(await names(call, "$filter=contact_customer_accounts/any(c:c/lastname eq 'lovelace')")).toEqual(['Alpha']);
     expect(await names(call, '$filter=contact_customer_accounts/any()')).toEqual(['Alpha']);
@@ -100,7 +100,7 @@ describe('$filter', () => {
     [Array.from({ length: 501 }, (_, n) => `revenue eq ${n}`).join(' or '), 400, /exceeded maximum limit/],
   ];
   test.each(refused)('refuses %s', async (filter, status, message) => {
-    const { call } = await openEnvironment();
+    const { call } = environment;
     const answer = await call('GET', `accounts?$filter=${filter}`);
     expect(answer.json.error.message).toMatch(message);
     expect(answer.status).toBe(status);
@@ -109,7 +109,7 @@ describe('$filter', () => {
 
 describe('$orderby, $top and $count', () => {
   test('sort without regard to case, nulls first', async () => {
-    const { call } = await openCompanies();
+    const { call } = environment;
     expect(await names(call, '$orderby=name desc')).toEqual(["O'Brien & Söhne", 'Gamma', 'delta', 'beta', 'Alpha']);
     expect(await names(call, '$orderby=numberofemployees desc,name&$top=2')).toEqual(["O'Brien & Söhne", 'Gamma']);
     expect((await names(call, '$orderby=revenue'))[4]).toBe('beta');
@@ -117,12 +117,12 @@ describe('$orderby, $top and $count', () => {
   });
 
   test('count what the filter finds', async () => {
-    const { call } = await openCompanies();
+    const { call } = environment;
     const { json } = await call('GET', 'accounts?$select=name&$top=1&$count=true&$filter=industrycode eq 1');
     expect(json['@odata.count']).toBe(2);
     expect(json.value).toHaveLength(1);
     expect(json['@odata.nextLink']).toBeUndefined();
-    const counted = await fetch(`${(await openCompanies()).apiUrl}accounts/$count?$filter=industrycode eq 1`);
+    const counted = await fetch(`${environment.apiUrl}accounts/$count?$filter=industrycode eq 1`);
     expect(Buffer.from(await counted.arrayBuffer())).toEqual(Buffer.from('\uFEFF2'));
     expect(counted.headers.get('content-type')).toMatch(/^text\/plain/);
   });
@@ -136,7 +136,7 @@ describe('paging', () => {
     '$orderby=primarycontactid/fullname',
   ]) {
     test(`goes through every row once ${order}`, async () => {
-      const { call } = await openCompanies();
+      const { call } = environment;
       const headers = { Prefer: 'odata.maxpagesize=2' };
       const found: string[] = [];
       const sizes: number[] = [];
@@ -156,22 +156,24 @@ describe('paging', () => {
   }
 
   test('has the service’s cookie, never more rows than its limit, and refuses a made-up token', async () => {
-    const { call, apiUrl } = await openCompanies(3);
+    const { call, apiUrl } = environment;
+    const extra = [await create(call, 'accounts', { name: 'x' }), await create(call, 'accounts', { name: 'y' })];
     const { json } = await call('GET', 'accounts?$select=name', undefined, { Prefer: 'odata.maxpagesize=100' });
-    expect(json.value).toHaveLength(3);
+    expect(json.value).toHaveLength(6);
     const id = (row: { accountid: string }) => `%257b${row.accountid.toUpperCase()}%257d`;
     expect(json['@odata.nextLink']).toBe(
       `${apiUrl}accounts?$select=name&$skiptoken=%3Ccookie%20pagenumber=%222%22%20pagingcookie=%22` +
-        `%253ccookie%2520page%253d%25221%2522%253e%253caccountid%2520last%253d%2522${id(json.value[2])}%2522%2520` +
+        `%253ccookie%2520page%253d%25221%2522%253e%253caccountid%2520last%253d%2522${id(json.value[5])}%2522%2520` +
         `first%253d%2522${id(json.value[0])}%2522%2520%252f%253e%253c%252fcookie%253e%22%20istracking=%22False%22%20/%3E`,
     );
     expect((await call('GET', 'accounts?$skiptoken=%3Ccookie/%3E')).status).toBe(400);
+    for (const id of extra) await call('DELETE', `accounts(${id})`);
   });
 });
 
 describe('answers', () => {
   test('hold annotations only when they are asked for', async () => {
-    const { call } = await openCompanies();
+    const { call } = environment;
     const path =
       "accounts?$select=name,revenue,industrycode,donotemail,lastonholdtime,numberofemployees&$filter=name eq 'beta'";
     const plain = await call('GET', path);
@@ -193,7 +195,8 @@ describe('answers', () => {
   });
 
   test('hold one level of expanded lookups', async () => {
-    const { call, contact } = await openCompanies();
+    const { call, rows } = environment;
+    const { contact } = rows;
     const { json } = await call(
       'GET',
       'accounts?$select=name&$expand=primarycontactid($select=fullname)&$orderby=name&$top=3',
@@ -204,7 +207,7 @@ describe('answers', () => {
   });
 
   test('name what is not emulated', async () => {
-    const { call } = await openEnvironment();
+    const { call } = environment;
     const paths: [string, string][] = [
       ['accounts?$apply=concat(groupby((name)),aggregate($count as n))', 'concat in $apply'],
       ['accounts?$apply=groupby((name))&$top=1', '$top beside $apply'],
@@ -222,7 +225,7 @@ describe('answers', () => {
   });
 
   test('refuse unknown options, properties and entity sets', async () => {
-    const { call } = await openEnvironment();
+    const { call } = environment;
     expect((await call('GET', 'accounts?$skip=1')).status).toBe(400);
     expect((await call('GET', 'accounts?$select=Name')).json.error.code).toBe('0x0');
     const segment = await call('GET', 'Accounts');
