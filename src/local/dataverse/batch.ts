@@ -134,7 +134,7 @@ async function runChangeSet(session: Session, requests: readonly ApiRequest[]): 
       const facts = factsOf(session.env, request);
       const reply = runInside(request, facts);
       notes.push({ request, facts, status: reply.status });
-      answers.push(answerOf(session, request, reply));
+      answers.push(answerOf(session, request, reply, request.headers.get('content-id')));
     }
   };
 
@@ -154,7 +154,7 @@ function failedChangeSet(session: Session, request: ApiRequest | undefined, erro
   const reply = error instanceof Intervened ? error.reply : errorReply(session, failing, error);
   session.noteOperation(failing, factsOf(session.env, failing), reply?.status ?? 0);
   // No Content-ID: UNCONFIRMED whether the service names the operation that failed.
-  return reply ? answerOf(session, { ...failing, headers: new Map() }, reply) : 'reset';
+  return reply ? answerOf(session, failing, reply) : 'reset';
 }
 
 /** The operation with what the batch's own headers mean for it: who it acts for. */
@@ -172,8 +172,7 @@ function requestOf(batch: ApiRequest, part: BatchOperation): ApiRequest {
 }
 
 /** The headers that stand in a part, in the service's order. */
-function answerOf(session: Session, request: ApiRequest, reply: Reply): BatchAnswer {
-  const contentId = request.headers.get('content-id');
+function answerOf(session: Session, request: ApiRequest, reply: Reply, contentId?: string): BatchAnswer {
   const headers: [string, string][] = reply.status >= 400 ? [['REQ_ID', session.requestId]] : [];
   const type = reply.headers['Content-Type'];
   // Recorded: what is read inside a batch comes with this type.

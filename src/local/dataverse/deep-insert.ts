@@ -41,7 +41,13 @@ export function replaceParties(work: Work, activity: RowReference, name: string,
   for (const party of arrayIn(activity.table, body['value'])) insertBelow(work, activity, name, party);
 }
 
-function insert(work: Work, table: Table, json: unknown, depth: number, complete?: (change: RowChange) => void) {
+function insert(
+  work: Work,
+  table: Table,
+  json: unknown,
+  depth: number,
+  complete?: (change: RowChange) => void,
+): string {
   if (depth > DEPTH_MAX) throw nestedTooDeeply(table.entitySetName, DEPTH_MAX);
   const change = readRow(work, table, json, 'create', 'nested');
   for (const { navigation, row } of change.parents) {
