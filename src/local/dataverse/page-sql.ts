@@ -1,10 +1,10 @@
 import { badQuery } from './errors.ts';
+import { nameBehind } from './lookup-names.ts';
 import type { Column, Table } from './metadata.ts';
 import type { OrderItem } from './odata/ast.ts';
 import type { CookieBounds, CookieColumn, PageEnd } from './paging.ts';
 import { allOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
 import {
-  comparable,
   ETAG_COLUMN,
   hasTypeColumn,
   identifier,
@@ -39,7 +39,7 @@ export function sortColumns(builder: QueryBuilder, orderby: readonly OrderItem[]
     if (at === 0 && found.alias === 't0' && found.column.kind !== 'memo') builder.index(found);
     return {
       name: path.segments.join('/'),
-      compared: found.column.kind === 'lookup' ? nameBehind(builder.work, found) : found.compared,
+      compared: sortedBy(builder.work, found),
       descending: direction === 'desc',
       kind: cookieKind(found.column),
     };
@@ -51,22 +51,10 @@ function cookieKind({ kind }: Column): CookieColumn['kind'] {
   return TEXT_KINDS.has(kind) ? 'text' : 'number';
 }
 
-/** Lookups sort by the primary name of the rows that they point to (documentation: "Order rows using OData"). */
-function nameBehind({ env }: Work, { column, alias, qualified }: ColumnInQuery): string {
-  const names = column.targets.flatMap((target): [string, string][] => {
-    const table = env.catalog.table(target);
-    const name = table?.columns.get(table.primaryName ?? '');
-    if (!table || !name || name.kind === 'unsupported') return [];
-    env.store.ensure(table);
-    const [from, id] = [identifier(table.logicalName), identifier(table.primaryId)];
-    const text = `(SELECT ${comparable(name, identifier(name.logicalName))} FROM ${from} WHERE ${id} = ${qualified})`;
-    return [[table.logicalName, text]];
-  });
-  if (!hasTypeColumn(column)) return names[0]?.[1] ?? qualified;
-  const type = `${alias}.${identifier(typeColumn(column.logicalName))}`;
-  // Logical names have no quotes: definitions with other names are refused.
-  const cases = names.map(([table, text]) => `WHEN '${table.replaceAll("'", "''")}' THEN ${text}`);
-  return cases.length === 0 ? qualified : `CASE ${type} ${cases.join(' ')} END`;
+/** Lookups sort by the name that people see of them (documentation: "Order rows using OData"). */
+function sortedBy(work: Work, found: ColumnInQuery): string {
+  const name = found.column.kind === 'lookup' ? nameBehind(work, found) : undefined;
+  return name === undefined ? found.compared : `fold(${name})`;
 }
 
 /** Reads rows in their order; each holds its sort values besides, for {@link cookieBounds}. */

@@ -1,7 +1,8 @@
 import { notEmulated } from '../errors.ts';
+import { nameBehind } from '../lookup-names.ts';
 import type { Column, Table } from '../metadata.ts';
 import type { ColumnInQuery } from '../query-sql.ts';
-import { comparable, hasTypeColumn, identifier, typeColumn } from '../store.ts';
+import { comparable, identifier } from '../store.ts';
 import type { Work } from '../work.ts';
 import { unknownColumn } from './errors.ts';
 
@@ -43,25 +44,4 @@ function nameColumnIn(work: Work, source: TableInQuery, name: string): ColumnInQ
 /** The column that a virtual column `<name>name` shows the text of. */
 export function namedColumn(table: Table, name: string): Column | undefined {
   return name.endsWith('name') ? table.columns.get(name.slice(0, -'name'.length)) : undefined;
-}
-
-/** The primary name of the row that a lookup points to, as SQL; undefined where none of its tables has one. */
-export function nameBehind(
-  { env }: Work,
-  { column, alias, qualified }: Pick<ColumnInQuery, 'column' | 'alias' | 'qualified'>,
-): string | undefined {
-  const names = column.targets.flatMap((target) => {
-    const table = env.catalog.table(target);
-    const name = table?.columns.get(table.primaryName ?? '');
-    if (!table || !name || name.kind === 'unsupported') return [];
-    env.store.ensure(table);
-    const [from, id, text] = [table.logicalName, table.primaryId, name.logicalName].map(identifier);
-    return [{ table: table.logicalName, text: `(SELECT ${text} FROM ${from} WHERE ${id} = ${qualified})` }];
-  });
-  if (!hasTypeColumn(column)) return names[0]?.text;
-  if (names.length === 0) return undefined;
-  const type = `${alias}.${identifier(typeColumn(column.logicalName))}`;
-  // Logical names hold letters, digits and underscores only; doubling quotes costs nothing.
-  const cases = names.map(({ table, text }) => `WHEN '${table.replaceAll("'", "''")}' THEN ${text}`);
-  return `CASE ${type} ${cases.join(' ')} END`;
 }

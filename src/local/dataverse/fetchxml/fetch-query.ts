@@ -67,6 +67,7 @@ export class FetchQuery {
   /** `within`: which rows of the entity, known as `t0`, are asked at all. */
   constructor(work: Work, table: Table, { entity }: Fetch, within?: Sql) {
     this.work = work;
+    refuseElastic(table);
     const level: Level = { outer: undefined };
     this.root = { table, alias: 't0', name: table.logicalName, element: entity, type: undefined, level };
     const joined: BoundSource[] = [];
@@ -110,6 +111,7 @@ export class FetchQuery {
   #bind(link: Link, level: Level): BoundSource {
     const table = this.work.env.catalog.table(link.name);
     if (!table) throw unknownTable(link.name);
+    refuseElastic(table);
     const name = link.alias ?? `${link.name}${link.ordinal}`;
     const source: BoundSource = { table, alias: `t${link.ordinal}`, name, element: link, type: link.type, level };
     if (level.outer && (link.attributes.length > 0 || link.allAttributes || link.orders.length > 0)) {
@@ -274,6 +276,11 @@ export class FetchQuery {
     if (!source) throw new Error(`The link ${link.name} was not bound`);
     return source;
   }
+}
+
+/** Elastic tables have other keys, pages and limits. */
+function refuseElastic({ isElastic, logicalName }: Table): void {
+  if (isElastic) throw notEmulated(`FetchXML over the elastic table ${logicalName}`);
 }
 
 const isExists = (type: LinkType): boolean => EXISTS_TYPES.some((one) => one === type);

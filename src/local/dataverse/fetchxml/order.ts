@@ -1,9 +1,9 @@
+import { nameBehind } from '../lookup-names.ts';
 import type { Column } from '../metadata.ts';
 import type { ColumnInQuery } from '../query-sql.ts';
 import { fold, identifier, isText, type StoredValue } from '../store.ts';
 import type { Work } from '../work.ts';
 import type { Fetch, Order } from './ast.ts';
-import { nameBehind } from './columns.ts';
 import { timeOf } from './condition-values.ts';
 import { aliasUnknown } from './errors.ts';
 import type { BoundSource, FetchQuery } from './fetch-query.ts';
