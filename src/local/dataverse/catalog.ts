@@ -37,7 +37,9 @@ export function openCatalog(store?: Store): Catalog {
     if (logicalName === undefined || !list().byName.has(logicalName)) return undefined;
     let found = loaded.get(logicalName);
     if (!found) {
-      found = parseTable(compose(custom, logicalName, shipped.has(logicalName)));
+      found = isUntouched(custom, logicalName)
+        ? untouched(logicalName)
+        : parseTable(compose(custom, logicalName, shipped.has(logicalName)));
       loaded.set(logicalName, found);
     }
     return found;
@@ -123,6 +125,24 @@ export function openCatalog(store?: Store): Catalog {
     },
   };
 }
+
+// What the emulator brings along is the same for all emulators of a process.
+const untouchedTables = new Map<string, Table>();
+
+function untouched(logicalName: string): Table {
+  let found = untouchedTables.get(logicalName);
+  if (!found) {
+    found = parseTable(compose(nothing, logicalName, true));
+    untouchedTables.set(logicalName, found);
+  }
+  return found;
+}
+
+const isUntouched = (custom: Customizations, logicalName: string): boolean =>
+  custom.all('choice').length === 0 &&
+  !custom.all('table').some(({ name }) => name === logicalName) &&
+  !custom.all('column').some(({ table }) => table === logicalName) &&
+  !custom.all('relationship').some(({ definition }) => sidesOf(definition).includes(logicalName));
 
 /** Where nothing can be defined. */
 const nothing: Customizations = {

@@ -34,30 +34,31 @@ export function openCustomizations(store: Store): Customizations {
       'PRIMARY KEY (kind, tablename, name)) STRICT',
   );
   store.run('CREATE TABLE IF NOT EXISTS "_definition_version" (version INTEGER NOT NULL) STRICT');
-  let known: readonly Customization[] | undefined;
+  let known: Map<string, Customization> | undefined;
   const stored = (): number =>
     Number(store.get('SELECT version FROM "_definition_version"')?.['version'] ?? INITIAL_VERSION);
   let version = stored();
 
+  const keyOf = (kind: CustomKind, table: string, name: string): string => `${kind} ${table} ${name}`;
+  const load = (): Map<string, Customization> => {
+    known ??= new Map(
+      store.all('SELECT * FROM "_definition" ORDER BY rowid').map((row) => {
+        const [kind, table, name] = [String(row['kind']) as CustomKind, String(row['tablename']), String(row['name'])];
+        const definition = row['json'] == null ? undefined : JSON.parse(String(row['json']));
+        return [keyOf(kind, table, name), { kind, table, name, definition }];
+      }),
+    );
+    return known;
+  };
   const touch = (): void => {
     version = store.nextVersion();
     store.run('DELETE FROM "_definition_version"');
     store.run('INSERT INTO "_definition_version" VALUES (?)', [version]);
-    known = undefined;
   };
   return {
-    all(kind) {
-      known ??= store.all('SELECT * FROM "_definition" ORDER BY rowid').map(
-        (row): Customization => ({
-          kind: String(row['kind']) as CustomKind,
-          table: String(row['tablename']),
-          name: String(row['name']),
-          definition: row['json'] == null ? undefined : JSON.parse(String(row['json'])),
-        }),
-      );
-      return known.filter((one) => one.kind === kind);
-    },
+    all: (kind) => [...load().values()].filter((one) => one.kind === kind),
     save(kind, table, name, definition) {
+      load().set(keyOf(kind, table, name), { kind, table, name, definition });
       store.run(
         'INSERT INTO "_definition" VALUES (?, ?, ?, ?) ON CONFLICT (kind, tablename, name) DO UPDATE SET json = excluded.json',
         [kind, table, name, definition ? JSON.stringify(definition) : null],
@@ -65,6 +66,7 @@ export function openCustomizations(store: Store): Customizations {
       touch();
     },
     forget(kind, table, name) {
+      load().delete(keyOf(kind, table, name));
       store.run('DELETE FROM "_definition" WHERE kind = ? AND tablename = ? AND name = ?', [kind, table, name]);
       touch();
     },
