@@ -45,7 +45,7 @@ export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; r
   const count = options.count ? countRows(builder, where, COUNT_MAX + 1) : undefined;
   const body = {
     '@odata.context': `${work.root}$metadata#${table.entitySetName}${projection.context}`,
-    ...countAnnotations(preferences, count),
+    ...countAnnotations(work, preferences, count),
     ...(count === undefined ? {} : { '@odata.count': Math.min(count, COUNT_MAX) }),
     value: createRowWriter(work, preferences).many(rows, projection),
     ...(more ? { '@odata.nextLink': nextLink(work, query, after?.page ?? 1, sort, rows, projection.nested) } : {}),
@@ -93,11 +93,16 @@ function wanted(builder: QueryBuilder, { table, options, within }: RowQuery): Sq
   ]);
 }
 
-export function countAnnotations(preferences: Preferences, count: number | undefined): Record<string, unknown> {
+/** What answers with rows say of themselves where annotations are asked for: their number, the version of the definitions. */
+export function countAnnotations(
+  { env }: Work,
+  preferences: Preferences,
+  count: number | undefined,
+): Record<string, unknown> {
   const all: Readonly<Record<string, unknown>> = {
     'Microsoft.Dynamics.CRM.totalrecordcount': count === undefined ? -1 : Math.min(count, COUNT_MAX),
     'Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded': (count ?? 0) > COUNT_MAX,
-    'Microsoft.Dynamics.CRM.globalmetadataversion': '1',
+    'Microsoft.Dynamics.CRM.globalmetadataversion': env.catalog.version,
   };
   const asked = Object.entries(all).filter(([name]) => preferences.wantsAnnotation(name));
   return Object.fromEntries(asked.map(([name, value]) => [`@${name}`, value]));

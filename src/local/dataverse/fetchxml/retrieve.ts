@@ -51,7 +51,7 @@ export function retrieveByFetchXml(work: Work, query: RowQuery): { reply: Reply;
   const body = {
     '@odata.context': `${work.root}$metadata#${table.entitySetName}${page.context}`,
     ...(page.count === undefined ? {} : { '@odata.count': Math.min(page.count, COUNT_MAX) }),
-    ...countAnnotations(preferences, page.count),
+    ...countAnnotations(work, preferences, page.count),
     ...Object.fromEntries(
       paging.filter(([name]) => preferences.wantsAnnotation(name)).map(([name, value]) => [`@${name}`, value]),
     ),
