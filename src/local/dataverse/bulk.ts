@@ -3,7 +3,6 @@ import {
   bulkNotSupported,
   deleteMultipleMissing,
   duplicateTargets,
-  noResourceFor,
   notEmulated,
   targetWithoutType,
 } from './errors.ts';
@@ -24,10 +23,15 @@ const MESSAGES = new Set(['CreateMultiple', 'UpdateMultiple', 'UpsertMultiple', 
 export type Steps<Result> = Generator<undefined, Result>;
 
 /** Rows from one pause to the next, about a millisecond's work. */
-const ROWS_IN_STEP = 20;
+export const ROWS_IN_STEP = 20;
 
-/** The table and the message of an operation that is a bulk message; undefined for any other. */
-export function bulkMessageOf(work: Work, operation: Operation): { table: Table; name: string } | undefined {
+export interface BulkMessage {
+  readonly table: Table;
+  readonly name: string;
+}
+
+/** What an operation that is a bulk message asks for; undefined for any other. */
+export function bulkMessageOf(work: Work, operation: Operation): BulkMessage | undefined {
   const [first, second, third] = operation.segments;
   if (first?.kind !== 'name' || first.predicate || second?.kind !== 'name' || third) return undefined;
   const table = second.qualified && MESSAGES.has(second.name) ? work.env.catalog.tableOfSet(first.name) : undefined;
@@ -38,10 +42,9 @@ export function bulkMessageOf(work: Work, operation: Operation): { table: Table;
 export function* bulkMessage(
   work: Work,
   operation: Operation,
-  { table, name }: { table: Table; name: string },
+  { table, name }: BulkMessage,
   facts: OperationFacts,
 ): Steps<Reply> {
-  if (operation.method !== 'POST') throw noResourceFor(`${work.root}${operation.path}`);
   const body = jsonObjectBody(operation, table.entitySetName);
   if (name === 'DeleteMultiple') throw deleteMultipleMissing();
   if (!messagesOf(table.logicalName).has('CreateMultiple')) throw bulkNotSupported();
@@ -74,7 +77,8 @@ function flatRow(work: Work, table: Table, target: JsonObject): RowChange {
   return change;
 }
 
-function targetsOf(table: Table, body: JsonObject): JsonObject[] {
+/** The targets of a bulk message. Throws WireError 400 when one has no type, or that of another table. */
+export function targetsOf(table: Table, body: JsonObject): JsonObject[] {
   const targets = body['Targets'];
   if (!Array.isArray(targets)) throw badPayload(table.entitySetName, "The parameter 'Targets' is missing or no array.");
   return targets.map((target: unknown) => {

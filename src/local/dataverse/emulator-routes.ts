@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { dumpRows } from './dump.ts';
+import { dropExpired } from './elastic-rows.ts';
 import type { Emulator } from './emulator.ts';
 import type { Reply } from './reply.ts';
 import { ruleSchema } from './rules.ts';
@@ -69,6 +70,7 @@ function countRows({ env }: Emulator, [set = '', what]: readonly string[]): Repl
   const table = env.catalog.tableOfSet(set);
   if (!table || what !== 'count') return json(404, { error: `There is no entity set ${set}` });
   env.store.ensure(table);
+  if (table.isElastic) dropExpired({ env }, table);
   const row = env.store.get(`SELECT count(*) AS n FROM ${identifier(table.logicalName)}`);
   return json(200, { count: Number(row?.['n'] ?? 0) });
 }

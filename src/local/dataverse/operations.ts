@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Steps } from './bulk.ts';
 import type { Effort } from './effort.ts';
+import { wireErrorReply } from './error-reply.ts';
 import { unexpected, WireError } from './errors.ts';
 import type { RowEvent } from './events/row-event.ts';
 import { actingUser } from './impersonation.ts';
 import { parseQuery } from './odata/query.ts';
-import { parsePreferences } from './preferences.ts';
 import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { executeInSteps } from './route.ts';
@@ -96,30 +96,5 @@ export function forgetRolledBack(env: Environment): void {
 export function errorReply(session: Pick<Session, 'noteFault'>, request: ApiRequest, thrown: unknown): Reply {
   const isOurs = thrown instanceof WireError;
   if (!isOurs) session.noteFault(thrown);
-  const error = isOurs ? thrown : unexpected();
-  if (error.status === 401 && error.serviceCode === '') {
-    return { status: 401, headers: { 'Content-Type': 'text/plain', ...error.headers }, body: error.message };
-  }
-  const wants = parsePreferences(request.headers.get('prefer')).wantsAnnotation;
-  const annotations: Readonly<Record<string, string>> = {
-    'Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus': '0',
-    'Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode': '0',
-    'Microsoft.PowerApps.CDS.HelpLink':
-      'http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a' +
-      `${error.serviceCode.replace(/^0x/, '')}&client=platform`,
-    'Microsoft.PowerApps.CDS.InnerError.Message': error.message,
-  };
-  const asked = Object.entries(annotations).filter(([name]) => wants(name));
-  const body = {
-    error: {
-      code: error.serviceCode,
-      message: error.message,
-      ...Object.fromEntries(asked.map(([name, value]) => [`@${name}`, value])),
-    },
-  };
-  return {
-    status: error.status,
-    headers: { 'Content-Type': 'application/json; odata.metadata=minimal', ...error.headers },
-    body: JSON.stringify(body),
-  };
+  return wireErrorReply(isOurs ? thrown : unexpected(), request.headers.get('prefer'));
 }

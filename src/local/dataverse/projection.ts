@@ -11,6 +11,7 @@ import {
 } from './errors.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { ExpandItem } from './odata/ast.ts';
+import { PARTITION_COLUMN } from './store.ts';
 import type { Work } from './work.ts';
 
 /** What an answer holds of each row of a table. */
@@ -39,6 +40,9 @@ export type Expand = { readonly context: readonly string[] } & (
 );
 
 const EXPANDS_MAX = 15;
+
+/** Recorded: rows of an elastic table come with these whatever is selected. */
+const ELASTIC_COLUMNS = ['versionnumber', PARTITION_COLUMN, 'ownerid', 'owningbusinessunit'];
 
 /** Every `$expand` of a query, and whether one stands below another. */
 interface ExpandFacts {
@@ -161,5 +165,6 @@ function columnsOf(table: Table, select: readonly string[] | undefined, others: 
   for (const column of others) found.add(column);
   add(table.primaryId);
   if (table.properties.has('ownerid')) add('ownerid');
+  if (table.isElastic) for (const name of ELASTIC_COLUMNS) add(name);
   return [...found];
 }

@@ -178,7 +178,8 @@ export function requireRight(work: Work, table: Table, right: Right, row: Stored
   }
 }
 
-function requireReferences(work: Work, table: Table, change: RowChange): void {
+/** Throws WireError 403 when the caller may not let rows of the table point to those that the change names. */
+export function requireReferences(work: Work, table: Table, change: RowChange): void {
   if (change.references.size === 0) return;
   const { env, caller } = work;
   for (const target of change.references) {
@@ -190,7 +191,8 @@ function requireReferences(work: Work, table: Table, change: RowChange): void {
   }
 }
 
-function checkVersion(table: Table, current: StoredRow, ifMatch: string | undefined): void {
+/** Throws WireError 412 when the row is not, or no more, the one that `If-Match` names. */
+export function checkVersion(table: Table, current: StoredRow, ifMatch: string | undefined): void {
   if (ifMatch === undefined || ifMatch === '*') return;
   if (!table.optimisticConcurrency) throw concurrencyNotEnabled(table.logicalName);
   if (!ifMatch.split(',').some((one) => one.trim() === etagOf(current))) throw versionMismatch();

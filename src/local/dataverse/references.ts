@@ -15,7 +15,16 @@ import { formatLiteral } from './odata/format.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
 import { percentDecode } from './odata/percent.ts';
 import { parseQuery } from './odata/query.ts';
-import { comparable, fold, hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn } from './store.ts';
+import {
+  comparable,
+  ETAG_COLUMN,
+  fold,
+  hasTypeColumn,
+  identifier,
+  type StoredRow,
+  type StoredValue,
+  typeColumn,
+} from './store.ts';
 import type { Environment, RowReference, Work } from './work.ts';
 
 /** How a URL names a row: by its id, or by the values of an active alternate key. */
@@ -127,7 +136,7 @@ function rowOfSegment(work: Work, segment: PathSegment): RowReference {
 }
 
 /** The ETag of a row. */
-export const etagOf = (row: StoredRow): string => `W/"${row['versionnumber'] ?? 0}"`;
+export const etagOf = (row: StoredRow): string => `W/"${row[ETAG_COLUMN] ?? row['versionnumber'] ?? 0}"`;
 
 /** The whole row, or undefined. No privilege is checked. */
 export function readStored(work: Work, table: Table, id: string): StoredRow | undefined {

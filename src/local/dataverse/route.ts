@@ -1,20 +1,14 @@
 import { rolePrivileges } from './bound-operations.ts';
-import { bulkMessage, bulkMessageOf, type Steps } from './bulk.ts';
+import { type BulkMessage, bulkMessage, bulkMessageOf, type Steps } from './bulk.ts';
 import { DEFINITION_ACTIONS, routeDefinitionAction } from './definitions/actions.ts';
 import { metadataDocument } from './definitions/csdl.ts';
 import { routeChoiceDefinitions, routeDefinitions, routeRelationshipDefinitions } from './definitions/route.ts';
 import { countRead } from './effort.ts';
-import {
-  badQuery,
-  methodNotAllowed,
-  noResourceFor,
-  notEmulated,
-  segmentNotFound,
-  urlTooLong,
-  WireError,
-} from './errors.ts';
+import { elasticBulk } from './elastic-bulk.ts';
+import { routeElastic } from './elastic-route.ts';
+import { asWireError } from './error-reply.ts';
+import { badQuery, methodNotAllowed, noResourceFor, notEmulated, segmentNotFound } from './errors.ts';
 import type { PathSegment } from './odata/ast.ts';
-import { ODataNotEmulatedError, ODataSyntaxError } from './odata/errors.ts';
 import { parsePath } from './odata/path.ts';
 import { parseQuery } from './odata/query.ts';
 import { parsePreferences } from './preferences.ts';
@@ -35,12 +29,10 @@ const HEADERS_NOT_EMULATED: ReadonlyMap<string, (value: string) => boolean> = ne
   ['mscrm.bypasscustompluginexecution', (value) => value.toLowerCase() === 'true'],
 ]);
 
-/** The longest URL of a GET inside a `$batch`. */
-const URL_MAX = 65_536;
-
 /** Functions and actions of the service that clients are likely to try. */
 const OPERATIONS_NOT_EMULATED: ReadonlySet<string> = new Set([
   'BulkDelete',
+  'ExecuteCosmosSqlQuery',
   'CanBeReferenced',
   'CanBeReferencing',
   'CanManyToMany',
@@ -66,8 +58,6 @@ export function refuseHeaders(request: ApiRequest): void {
 /** Reads the URL and the headers of an operation. Throws WireError 400, 404 and 501. */
 export function readOperation(request: ApiRequest): Operation {
   refuseHeaders(request);
-  // Outside a $batch the server refuses shorter ones.
-  if (request.method === 'GET' && request.path.length + request.rawQuery.length > URL_MAX) throw urlTooLong();
   try {
     const options = parseQuery(request.rawQuery);
     const segments = parsePath(request.path, options.aliases);
@@ -75,12 +65,6 @@ export function readOperation(request: ApiRequest): Operation {
   } catch (error) {
     throw asWireError(error);
   }
-}
-
-/** What the parsers refuse as the service's answer; anything else as it is. */
-function asWireError(error: unknown): unknown {
-  if (error instanceof ODataSyntaxError) return new WireError(400, error.serviceCode, error.message);
-  return error instanceof ODataNotEmulatedError ? notEmulated(error.what) : error;
 }
 
 /** What an operation is, as far as its URL tells; never throws. */
@@ -134,12 +118,17 @@ export function* executeInSteps(work: Work, request: ApiRequest, facts: Operatio
   const operation = readOperation(request);
   const bulk = bulkMessageOf(work, operation);
   try {
-    const reply = bulk ? yield* bulkMessage(work, operation, bulk, facts) : route(work, operation, facts);
+    const reply = bulk ? yield* runBulk(work, operation, bulk, facts) : route(work, operation, facts);
     countRead(work.effort, operation, facts);
     return reply;
   } catch (error) {
     throw asWireError(error);
   }
+}
+
+function runBulk(work: Work, operation: Operation, bulk: BulkMessage, facts: OperationFacts): Steps<Reply> {
+  if (operation.method !== 'POST') throw noResourceFor(`${work.root}${operation.path}`);
+  return (bulk.table.isElastic ? elasticBulk : bulkMessage)(work, operation, bulk, facts);
 }
 
 function route(work: Work, given: Operation, facts: OperationFacts): Reply {
@@ -149,6 +138,7 @@ function route(work: Work, given: Operation, facts: OperationFacts): Reply {
   if (first.kind === 'system' && first.name === '$metadata') return metadataReply(work, operation);
   if (first.kind !== 'name') throw notEmulated(first.kind === 'system' ? first.name : `$${first.id}`);
   const table = work.env.catalog.tableOfSet(first.name);
+  if (table?.isElastic) return routeElastic(work, operation, table, facts);
   if (table) return routeRows(work, operation, table, facts);
   switch (first.name) {
     case 'EntityDefinitions':
