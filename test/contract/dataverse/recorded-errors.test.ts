@@ -40,6 +40,9 @@ const REQUESTS: Readonly<Record<string, (environment: Environment) => Promise<An
     const id = idOf(await call('POST', 'accounts', { name: 'a' }));
     return call('PATCH', `accounts(${id})`, { name: 'b' }, { 'If-None-Match': '*' });
   },
+  'Only $select and $filter clause can be provided': async ({ as }) =>
+    (await as({}))('GET', 'accounts?$expand=Account_Tasks($orderby=subject;$expand=createdby)'),
+  'Expand with $ref is only supported': async ({ as }) => (await as({}))('GET', 'accounts?$expand=Account_Tasks/$ref'),
   'The user is not a member of the organization.': async ({ as }) =>
     (await as({ appid: DISABLED_CLIENT }))('GET', 'WhoAmI'),
 };
@@ -47,8 +50,6 @@ const REQUESTS: Readonly<Record<string, (environment: Environment) => Promise<An
 /** What raises these is not emulated, or belongs to a rule. */
 const NOT_EMULATED = [
   'A record was not created or updated because a duplicate',
-  'Only $select and $filter clause can be provided',
-  'Expand with $ref is only supported',
   'Example Error Message.',
   'Number of requests exceeded the limit',
   'Principal user (Id=',
