@@ -25,6 +25,9 @@ export interface SortColumn extends CookieColumn {
 // SQL Server refuses a column that is named twice; so many different ones no table has a use for.
 const SORT_COLUMNS_MAX = 50;
 
+/** Long texts, and lookups, which sort by something else than their values. */
+const UNINDEXED: ReadonlySet<Column['kind']> = new Set(['memo', 'lookup']);
+
 const TEXT_KINDS: ReadonlySet<Column['kind']> = new Set(['text', 'memo', 'entityname', 'choices', 'lookup']);
 
 /** The columns of `$orderby` and the id behind them, which makes the order one that pages can go on from. */
@@ -36,7 +39,7 @@ export function sortColumns(builder: QueryBuilder, orderby: readonly OrderItem[]
   );
   return [...orderby, ...ends].map(({ path, direction }, at) => {
     const found = builder.column(path);
-    if (at === 0 && found.alias === 't0' && found.column.kind !== 'memo') builder.index(found);
+    if (at === 0 && found.alias === 't0' && !UNINDEXED.has(found.column.kind)) builder.index(found);
     return {
       name: path.segments.join('/'),
       compared: sortedBy(builder.work, found),

@@ -116,7 +116,7 @@ export class QueryBuilder {
     return source(this.#root);
   }
 
-  /** A filter as a condition that is never null. Throws WireError 400, 403 and 501. */
+  /** A filter as a condition, which is not true (false or null) for rows that do not fit. Throws WireError 400, 403 and 501. */
   condition(filter: FilterExpression): Sql {
     if (filter.kind !== 'and' && filter.kind !== 'or' && filter.kind !== 'not') this.#conditions += 1;
     if (this.#conditions > CONDITIONS_MAX) throw tooManyConditions();
