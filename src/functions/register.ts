@@ -2,6 +2,7 @@ import { app } from '@azure/functions';
 import { type Route, registerRoutes } from '../http/routes.ts';
 import { inTrace } from '../telemetry/trace.ts';
 import { activationRoutes, registerActivationWorkers } from './activations.ts';
+import { batchRoutes } from './batch.ts';
 import { connectionRoutes, registerConnectionHealth } from './connections.ts';
 import { definitionRoutes } from './definitions.ts';
 import { docsRoutes } from './docs.ts';
@@ -16,6 +17,7 @@ export function appRoutes(services: Services): readonly Route[] {
   const routes: Route[] = [
     ...connectionRoutes(services),
     ...tableRoutes(services),
+    ...batchRoutes(services),
     ...definitionRoutes(services),
     ...fetchXmlRoutes(services),
     ...activationRoutes(services),
