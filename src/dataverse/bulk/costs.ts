@@ -7,11 +7,20 @@ export interface CallCost {
 /** How much a measurement counts when the next one comes: times change with the load of the environment. */
 const FADING = 0.9;
 
+export interface MeasuredCost {
+  measure(rows: number, ms: number): void;
+  /** Undefined before anything was measured. */
+  readonly measured: CallCost | undefined;
+  /** What was measured, or else what is assumed. */
+  readonly cost: CallCost;
+}
+
 /**
  * A straight line through measured times, by least squares in which older ones fade. What is assumed at first counts
  * as two weak measurements, so that the line has a slope before there are calls of different sizes.
  */
-export function measuredCost(assumed: CallCost): { measure(rows: number, ms: number): void; readonly cost: CallCost } {
+export function measuredCost(assumed: CallCost): MeasuredCost {
+  let isMeasured = false;
   let sums = { weight: 0, rows: 0, ms: 0, squares: 0, products: 0 };
   const add = (weight: number, rows: number, ms: number): void => {
     sums = {
@@ -26,6 +35,9 @@ export function measuredCost(assumed: CallCost): { measure(rows: number, ms: num
   add(0.05, 100, assumed.call + 100 * assumed.row);
   return {
     measure(rows, ms) {
+      // Faster than the clock can tell: nothing is learned from it.
+      if (ms <= 0) return;
+      isMeasured = true;
       const { weight, rows: r, ms: m, squares, products } = sums;
       sums = {
         weight: weight * FADING,
@@ -35,6 +47,9 @@ export function measuredCost(assumed: CallCost): { measure(rows: number, ms: num
         products: products * FADING,
       };
       add(1, rows, ms);
+    },
+    get measured() {
+      return isMeasured ? this.cost : undefined;
     },
     get cost() {
       const { weight, rows, ms, squares, products } = sums;

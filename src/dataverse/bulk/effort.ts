@@ -1,5 +1,5 @@
 import { type CallSize, createCallSize } from './call-size.ts';
-import { type CallCost, measuredCost } from './costs.ts';
+import { type CallCost, type MeasuredCost, measuredCost } from './costs.ts';
 import type { WriteKind } from './decisions.ts';
 import { freshPlan, type IsolationCosts, wayToIsolate } from './isolation.ts';
 import type { Form } from './send-rows.ts';
@@ -22,9 +22,8 @@ const ASSUMED: Readonly<Record<WriteKind, CallCost>> = {
   upsert: { call: 20, row: 6 },
   delete: { call: 20, row: 8 },
 };
-const ASSUMED_BATCH: CallCost = { call: 20, row: 12 };
-
-type Measured = ReturnType<typeof measuredCost>;
+/** An operation of a `$batch` takes this many times as long as a row of a bulk message, until it was measured. */
+const OPERATION_FACTOR = 4;
 
 const forEachKind = <T>(make: (kind: WriteKind) => T): Readonly<Record<WriteKind, T>> => ({
   create: make('create'),
@@ -41,9 +40,9 @@ export interface EffortOptions {
 /** What calls have cost and how many rows were bad so far, and what follows from it for the next call. */
 export class Effort {
   readonly #sizes: Readonly<Record<WriteKind, CallSize>>;
-  readonly #bulk: Readonly<Record<WriteKind, Measured>>;
-  readonly #refused: Readonly<Record<WriteKind, Measured>>;
-  readonly #batch: Readonly<Record<WriteKind, Measured>>;
+  readonly #bulk: Readonly<Record<WriteKind, MeasuredCost>>;
+  readonly #refused: Readonly<Record<WriteKind, MeasuredCost>>;
+  readonly #batch: Readonly<Record<WriteKind, MeasuredCost>>;
   /** Rows that the last call of a kind could have had. */
   readonly #lastRows: Record<WriteKind, number> = { create: 0, update: 0, upsert: 0, delete: 0 };
   #rows = 0;
@@ -55,7 +54,7 @@ export class Effort {
     this.#sizes = forEachKind(() => createCallSize({ first: FIRST_CALL, most: batchSize, targetMs }));
     this.#bulk = forEachKind((kind) => measuredCost(ASSUMED[kind]));
     this.#refused = forEachKind((kind) => measuredCost(ASSUMED[kind]));
-    this.#batch = forEachKind(() => measuredCost(ASSUMED_BATCH));
+    this.#batch = forEachKind((kind) => measuredCost(ASSUMED[kind]));
   }
 
   /** How many rows the next call of a kind should have, and in which form they cost least. */
@@ -63,7 +62,7 @@ export class Effort {
     if (best === 'single') return { rows: 1, form: best };
     const bySize = Math.max(1, Math.floor(BODY_CHARACTERS / this.#charactersPerRow()));
     if (best === 'batch') {
-      return { rows: Math.min(BATCH_OPERATIONS, bySize, this.#sizes[kind].rows(this.#batch[kind].cost)), form: best };
+      return { rows: Math.min(BATCH_OPERATIONS, bySize, this.#sizes[kind].rows(this.#costs(kind).batch)), form: best };
     }
     const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
     const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
@@ -120,7 +119,12 @@ export class Effort {
   }
 
   #costs(kind: WriteKind): IsolationCosts {
-    return { bulk: this.#bulk[kind].cost, refused: this.#refused[kind].cost, batch: this.#batch[kind].cost };
+    const bulk = this.#bulk[kind].cost;
+    return {
+      bulk,
+      refused: this.#refused[kind].measured ?? bulk,
+      batch: this.#batch[kind].measured ?? { call: bulk.call, row: bulk.row * OPERATION_FACTOR },
+    };
   }
 
   /** One bad row in five hundred is assumed, with the weight of ten rows seen. */

@@ -119,6 +119,7 @@ export class Writer {
     const entry = this.#shop.entries.make(item);
     this.#window.add(entry);
     this.#shop.entries.add(entry);
+    this.#listen();
   }
 
   /** No more rows will come. */
@@ -147,7 +148,9 @@ export class Writer {
 
   /** The outcomes that are due. */
   outcomes(): readonly RowOutcome[] {
-    return this.isDone ? this.#window.takeAll() : this.#window.take();
+    const due = this.isDone ? this.#window.takeAll() : this.#window.take();
+    if (due.length > 0) this.#tell();
+    return due;
   }
 
   /** Throws what has ended the write, unless all of its rows have outcomes that say so. */
@@ -189,6 +192,10 @@ export class Writer {
       void this.#start(work);
     }
     if (this.#isWaiting && this.#inFlight < pace.concurrency) this.#listen();
+    this.#tell();
+  }
+
+  #tell(): void {
     const listeners = this.#listeners;
     this.#listeners = [];
     for (const listener of listeners) listener();
@@ -287,13 +294,13 @@ export class Writer {
     if (queue.length > 0) {
       const { rows, form } = effort.next(kind, this.#bestForm(kind));
       if (queue.length >= rows || !moreToSend) {
-        const share = moreToSend ? rows : evenShare(queue.length, rows, concurrency);
+        const share = moreToSend ? rows : evenShare(queue.length, rows, concurrency, this.#inFlight);
         return { do: 'write', group: { kind, form, tries: {}, entries: queue.splice(0, share) } };
       }
     }
     const enough = moreToCome ? Math.min(LOOK_UP_KEYS, effort.next('create', 'bulk').rows) : 1;
     if (this.#unresolved.length < enough) return undefined;
-    const page = moreToCome ? LOOK_UP_KEYS : evenShare(this.#unresolved.length, LOOK_UP_KEYS, concurrency);
+    const page = moreToCome ? LOOK_UP_KEYS : evenShare(this.#unresolved.length, LOOK_UP_KEYS, concurrency, this.#inFlight);
     return { do: 'lookUp', entries: this.#unresolved.splice(0, page), tries: {} };
   }
 
@@ -353,8 +360,9 @@ export class Writer {
   }
 }
 
-/** How many of the last `rows` one call takes so that all calls end at about the same time. */
-function evenShare(rows: number, most: number, concurrency: number): number {
+/** How many of the last `rows` one call takes, so that all calls end at about the same time. */
+function evenShare(rows: number, most: number, concurrency: number, inFlight: number): number {
   const rounds = Math.ceil(rows / (most * concurrency));
-  return Math.min(most, Math.max(FEWEST_ROWS_AT_END, Math.ceil(rows / (rounds * concurrency))));
+  const calls = rounds > 1 ? rounds * concurrency : concurrency - inFlight;
+  return Math.min(most, Math.max(FEWEST_ROWS_AT_END, Math.ceil(rows / calls)));
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keyFilter, keyStrategy, keyValue, readKey, sameKey } from '../../../../src/dataverse/bulk/keys.ts';
-import { ACCOUNT } from './fake-dataverse.ts';
+import { ACCOUNT } from './account-table.ts';
 
 const GUID = '6d81597f-0f9f-4711-8122-000d3aa2331c';
 const byNumber = keyStrategy(ACCOUNT, ['accountnumber']);
@@ -19,7 +19,7 @@ describe('a strategy', () => {
     [['name'], /Pending/, /Wait/],
     [['numberofemployees'], /Failed/, /duplicates/],
     [['accountnumber', 'name'], /no alternate key on accountnumber, name/, /accountid or accountnumber/],
-    [['accountnumber', 'primarycontactid'], /lookup 'primarycontactid'/, /accountid or accountnumber/],
+    [['accountnumber', 'parentid'], /lookup 'parentid'.*several tables/, /accountid or accountnumber/],
   ])('is not %j, and the error says why', (columns, message, hint) => {
     const choose = () => keyStrategy(ACCOUNT, columns);
     expect(choose).toThrow(message);
@@ -28,7 +28,7 @@ describe('a strategy', () => {
 
   test('is never proposed that cannot be used', () => {
     expect(() => keyStrategy(ACCOUNT, ['name'].concat('accountnumber'))).toThrow(
-      expect.objectContaining({ hint: expect.not.stringContaining('primarycontactid') }),
+      expect.objectContaining({ hint: expect.not.stringContaining('parentid') }),
     );
   });
 });
