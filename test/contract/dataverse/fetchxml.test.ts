@@ -345,6 +345,33 @@ describe('link-entity', () => {
     ).toEqual(['Contoso', 'Fabrikam']);
   });
 
+  test('nests 15 deep, outer and inner, with few columns and with many', async () => {
+    const nested = (type: string, inside: string) =>
+      Array.from({ length: 14 }).reduce<string>(
+        (inner) =>
+          `<link-entity name="account" from="accountid" to="parentaccountid" link-type="${type}">${inside}${inner}</link-entity>`,
+        '',
+      );
+    const outer = (inside: string) =>
+      `<link-entity name="account" from="accountid" to="parentaccountid" link-type="outer">${inside}</link-entity>`;
+    expect(await names('', outer(nested('outer', '<attribute name="name"/>')))).toEqual(ALL);
+    expect(await names('', outer(nested('inner', '<attribute name="name"/>')))).toEqual(ALL);
+    const all = `<fetch><entity name="account">${outer(nested('outer', '<all-attributes/>'))}</entity></fetch>`;
+    expect((await get('accounts', all)).status).toBe(501);
+  });
+
+  test('looks at a filter that names another table after the join', async () => {
+    const outer = (filter: string) =>
+      `<link-entity name="contact" from="contactid" to="primarycontactid" link-type="outer" alias="c"><filter>${filter}</filter></link-entity>`;
+    expect(await names('', outer('<condition attribute="lastname" operator="eq" value="Other"/>'))).toEqual(ALL);
+    expect(await names('', outer('<condition attribute="lastname" operator="ne" valueof="account.name"/>'))).toEqual(
+      ALL,
+    );
+    expect(await names('', outer('<condition attribute="lastname" operator="eq" valueof="account.name"/>'))).toEqual(
+      [],
+    );
+  });
+
   test('goes through the table of a many-to-many relationship', async () => {
     const { json } = await get(
       'systemusers',

@@ -75,7 +75,7 @@ export class FetchQuery {
     this.sources = [this.root, ...joined];
     const visible = this.#visible(this.root);
     const parts: Parts = { joins: [], where: [] };
-    const own = this.#below(this.root, parts);
+    const own = this.#below(this.root, parts, false);
     this.from = sequence([{ text: `FROM ${identifier(table.logicalName)} AS t0`, values: [] }, ...parts.joins]);
     this.where = allOf([...(within ? [within] : []), visible, ...own, ...parts.where]);
   }
@@ -124,12 +124,17 @@ export class FetchQuery {
     return source;
   }
 
-  /** Adds the joins below a source to `parts`; answers the conditions that hold for the source itself. */
-  #below(source: BoundSource, parts: Parts): Sql[] {
+  /**
+   * Adds the joins below a source to `parts`; answers the conditions that hold for the source itself. Below an `optional`
+   * source everything is joined like an outer link, and the source asks for what its inner links must find: SQLite would
+   * read all columns of tables that are joined in parentheses.
+   */
+  #below(source: BoundSource, parts: Parts, optional: boolean): Sql[] {
     const own: Sql[] = [];
     for (const link of source.element.links) {
       if (isExists(link.type)) own.push(this.#exists(link, source, 'matching'));
-      else parts.joins.push(this.#join(link, source, parts));
+      else parts.joins.push(this.#join(link, source, parts, optional));
+      if (optional && link.type !== 'outer' && !isExists(link.type)) own.push(this.#exists(link, source, 'joined'));
     }
     for (const filter of source.element.filters) {
       const { sql, namesOthers } = this.#framed(source, () => this.#filter(filter, source));
@@ -139,25 +144,20 @@ export class FetchQuery {
     return own;
   }
 
-  #join(link: Link, parent: BoundSource, parts: Parts): Sql {
+  #join(link: Link, parent: BoundSource, parts: Parts, optional: boolean): Sql {
     const source = this.#boundTo(link);
-    if (link.type === 'matchfirstrowusingcrossapply') return this.#crossApply(link, source, parent);
-    const table = `${identifier(source.table.logicalName)} AS ${source.alias}`;
+    const join = optional || link.type === 'outer' ? 'LEFT JOIN' : 'JOIN';
+    if (link.type === 'matchfirstrowusingcrossapply') return this.#crossApply(link, source, parent, join);
     const visible = this.#visible(source);
     const inside: Parts = { joins: [], where: parts.where };
-    const own = this.#below(source, inside);
+    const own = this.#below(source, inside, join === 'LEFT JOIN');
     const on = allOf([this.#match(link, source, parent), visible, ...own]);
-    if (link.type === 'inner') {
-      return sequence([{ text: `JOIN ${table} ON ${on.text}`, values: on.values }, ...inside.joins]);
-    }
-    if (inside.joins.length === 0) return { text: `LEFT JOIN ${table} ON ${on.text}`, values: on.values };
-    // What an outer link joins in turn is missing together with it.
-    const group = sequence([{ text: table, values: [] }, ...inside.joins]);
-    return { text: `LEFT JOIN (${group.text}) ON ${on.text}`, values: [...group.values, ...on.values] };
+    const table = `${identifier(source.table.logicalName)} AS ${source.alias}`;
+    return sequence([{ text: `${join} ${table} ON ${on.text}`, values: on.values }, ...inside.joins]);
   }
 
   /** Documentation, "Use matchfirstrowusingcrossapply link type": one of the matching rows, and none without one. */
-  #crossApply(link: Link, source: BoundSource, parent: BoundSource): Sql {
+  #crossApply(link: Link, source: BoundSource, parent: BoundSource, join: 'JOIN' | 'LEFT JOIN'): Sql {
     if (link.links.length > 0) throw notEmulated(`A link-entity inside one of the type ${link.type}`);
     const candidate: BoundSource = { ...source, alias: `${source.alias}c` };
     const { sql, namesOthers } = this.#framed(candidate, () =>
@@ -169,19 +169,23 @@ export class FetchQuery {
     const first =
       `SELECT ${candidate.alias}.${id} FROM ${table} AS ${candidate.alias} WHERE ${where.text} ` +
       `ORDER BY ${candidate.alias}.${id} LIMIT 1`;
-    return { text: `JOIN ${table} AS ${source.alias} ON ${source.alias}.${id} = (${first})`, values: where.values };
+    return { text: `${join} ${table} AS ${source.alias} ON ${source.alias}.${id} = (${first})`, values: where.values };
   }
 
-  /** Whether there are rows of a link: `matching` its filters and inner links, or `any` at all. */
-  #exists(link: Link, parent: BoundSource, rows: 'matching' | 'any'): Sql {
+  /**
+   * Whether there are rows of a link: `any` at all, those `matching` its filters and inner links, or those that are
+   * `joined` before filters that name other sources are looked at.
+   */
+  #exists(link: Link, parent: BoundSource, rows: 'any' | 'matching' | 'joined'): Sql {
     const source = this.#boundTo(link);
     const parts: Parts = { joins: [], where: [] };
-    const own = rows === 'matching' ? this.#below(source, parts) : [];
+    const own = rows === 'any' ? [] : this.#below(source, parts, false);
+    const later = rows === 'joined' ? [] : parts.where;
     const from = sequence([
       { text: `FROM ${identifier(source.table.logicalName)} AS ${source.alias}`, values: [] },
       ...parts.joins,
     ]);
-    const where = allOf([this.#match(link, source, parent), this.#visible(source), ...own, ...parts.where]);
+    const where = allOf([this.#match(link, source, parent), this.#visible(source), ...own, ...later]);
     return {
       text: `EXISTS (SELECT 1 ${from.text} WHERE ${where.text})`,
       values: [...from.values, ...where.values],

@@ -2,9 +2,10 @@ import { notEmulated, unsupportedOption } from '../errors.ts';
 import { rowsBehind } from '../page-sql.ts';
 import { COUNT_MAX, countAnnotations, type RowQuery } from '../query.ts';
 import { allOf } from '../query-sql.ts';
+import { etagOf } from '../references.ts';
 import { appliedPreferences, jsonReply, type Reply } from '../reply.ts';
 import { createColumnWriter } from '../rows.ts';
-import { identifier, type StoredRow } from '../store.ts';
+import { comparable, identifier, type StoredRow } from '../store.ts';
 import type { Work } from '../work.ts';
 import { aggregationOf, limitAggregation, writeAggregates } from './aggregate.ts';
 import type { Fetch } from './ast.ts';
@@ -124,12 +125,15 @@ function rowPage(query: FetchQuery, fetch: Fetch, request: RowQuery): Page {
     context: contextOf(outputs, rows[0]),
     write(row) {
       const json = emptyRow();
-      if (hasVersion) json['@odata.etag'] = `W/"${row['version'] ?? 0}"`;
+      if (hasVersion) json['@odata.etag'] = etagOf({ versionnumber: row['version'] ?? 0 });
       writeOutputs(write, preferences, outputs, row, json);
       return json;
     },
   };
 }
+
+/** What SQLite takes. */
+const COLUMNS_MAX = 2000;
 
 /** The text of a selection, given its condition. */
 function selection(
@@ -144,23 +148,15 @@ function selection(
     ...shownColumns(terms),
     ...(hasVersion ? ['t0.versionnumber AS "version"'] : []),
   ];
-  const compared = outputs.map(({ column, alias }) => `${alias}.${identifier(column.logicalName)}`);
-  const groups = distinct ? distinctGroups(outputs, terms) : '';
+  if (columns.length > COLUMNS_MAX) throw notEmulated(`A result of more than ${COLUMNS_MAX} columns`);
+  const compared = outputs.map(({ column, alias }) => comparable(column, `${alias}.${identifier(column.logicalName)}`));
+  // Rows are the same when their columns compare equal; as in SQL Server the columns of the order count too.
+  const groups = [...compared, ...terms.map((term) => term.compared)];
+  const group = distinct ? ` GROUP BY ${groups.join(', ') || '1'}` : '';
   // Pages of distinct rows need an order; what was not asked for makes it complete.
-  const order = distinct
-    ? orderBy([...terms, ...compared.map((text) => ({ compared: text, descending: false }))])
-    : orderBy(terms);
-  return (where) => `SELECT ${columns.join(', ') || '1'} ${from.text} WHERE ${where}${groups}${order}`;
-}
-
-/** Rows are the same when their columns compare equal; as in SQL Server the columns of the order count too. */
-function distinctGroups(outputs: readonly Output[], terms: readonly SortTerm[]): string {
-  const columns = outputs.map(({ column, alias }) => {
-    const qualified = `${alias}.${identifier(column.logicalName)}`;
-    return column.kind === 'text' || column.kind === 'memo' ? `fold(${qualified})` : qualified;
-  });
-  const all = [...columns, ...terms.map(({ compared }) => compared)];
-  return all.length === 0 ? ' GROUP BY 1' : ` GROUP BY ${all.join(', ')}`;
+  const rest = distinct ? compared.map((text) => ({ compared: text, descending: false })) : [];
+  const order = orderBy([...terms, ...rest]);
+  return (where) => `SELECT ${columns.join(', ') || '1'} ${from.text} WHERE ${where}${group}${order}`;
 }
 
 function countOf(
