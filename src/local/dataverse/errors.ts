@@ -1,4 +1,5 @@
 import { BridgeError } from '../../shared/errors.ts';
+import type { Column } from './metadata.ts';
 import type { ComparisonOperator } from './odata/ast.ts';
 
 const PAYLOAD_HELP =
@@ -388,6 +389,19 @@ export const keyColumnsTaken = () =>
 
 export const invalidKeyOperation = (why: string) =>
   new WireError(400, '0x8006088F', `Invalid EntityKey Operation performed : ${why}`);
+
+export const keyColumnNotWritable = ({ logicalName, raw, validForCreate, validForUpdate }: Column) => {
+  const [code, lacking] = validForCreate
+    ? ['0x80090111', 'update']
+    : validForUpdate
+      ? ['0x80090110', 'create']
+      : ['0x80090112', 'create and update'];
+  return new WireError(
+    400,
+    code,
+    `Attribute of an entity key must be valid for ${lacking}. Atribute Name = '${logicalName}' Id = '${raw['MetadataId']}'`,
+  );
+};
 
 export const reactivateOnlyFailed = () =>
   new WireError(400, '0x80060897', 'Reactivate entity key is only supported for failed job');

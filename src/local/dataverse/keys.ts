@@ -1,6 +1,12 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
-import { invalidKeyOperation, keyColumnsTaken, keyNameTaken, reactivateOnlyFailed } from './errors.ts';
+import {
+  invalidKeyOperation,
+  keyColumnNotWritable,
+  keyColumnsTaken,
+  keyNameTaken,
+  reactivateOnlyFailed,
+} from './errors.ts';
 import type { Column, Definition, Table } from './metadata.ts';
 import { comparable, identifier, type Store, type StoredRow } from './store.ts';
 import type { Turn } from './turns.ts';
@@ -192,6 +198,7 @@ function check(
     if (!column || !KEY_KINDS.has(column.kind)) {
       throw invalidKeyOperation(`the attribute ${name} cannot be part of a key of ${table.logicalName}`);
     }
+    if (!column.validForCreate || !column.validForUpdate) throw keyColumnNotWritable(column);
     bytes += column.kind === 'text' ? 2 * (column.maxLength ?? 0) : 16;
   }
   if (bytes > BYTES_MAX) throw invalidKeyOperation(`the attributes of a key have at most ${BYTES_MAX} bytes`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startDataverse } from '../../../src/local/dataverse/server.ts';
 import type { Clock } from '../../../src/shared/clock.ts';
+import { column } from './definition-bodies.ts';
 import { client, defineKey, idOf, openEnvironment } from './environment.ts';
 
 /** A clock on which every wait lasts until it is let go. */
@@ -120,6 +121,179 @@ describe('Attributes', () => {
     expect(name.json).toMatchObject({ LogicalName: 'name', AttributeType: 'String', MaxLength: 160 });
     expect((await call('GET', `${ACCOUNT}/Attributes(LogicalName='nothing')`)).status).toBe(404);
   });
+});
+
+describe('what lies below definitions', () => {
+  test('is addressed by names and ids, with casts and down to single properties', async () => {
+    const { call, apiUrl } = await openEnvironment();
+    const cast = 'Microsoft.Dynamics.CRM.PicklistAttributeMetadata';
+    const column = await call(
+      'GET',
+      `${ACCOUNT}/Attributes(LogicalName='industrycode')/${cast}?$select=LogicalName&$expand=OptionSet`,
+    );
+    const { MetadataId } = column.json;
+    expect(column.json['@odata.context']).toBe(
+      `${apiUrl}$metadata#EntityDefinitions('account')/Attributes/${cast}(LogicalName,OptionSet)/$entity`,
+    );
+    expect(column.json['OptionSet@odata.context']).toContain(`(${MetadataId})/OptionSet/$entity`);
+    const option = column.json.OptionSet.Options[0];
+    expect(option).toMatchObject({ Value: 1, Color: null, Label: { LocalizedLabels: [{ Label: 'Accounting' }] } });
+    const options = await call('GET', `${ACCOUNT}/Attributes(${MetadataId})/${cast}/OptionSet?$select=Options`);
+    expect(Object.keys(options.json)).toEqual(['@odata.context', 'Options', 'MetadataId']);
+    expect(options.json['@odata.context']).toContain(`/Attributes(${MetadataId})/${cast}/OptionSet(Options)/$entity`);
+    expect((await call('GET', `${ACCOUNT}/Attributes(LogicalName='name')/SchemaName`)).json.value).toBe('Name');
+    expect((await call('GET', `${ACCOUNT}/DisplayName/UserLocalizedLabel/Label/$value`)).text).toBe('Account');
+    expect((await call('GET', `${ACCOUNT}/Privileges`)).json.value).toContainEqual(
+      expect.objectContaining({ Name: 'prvReadAccount', PrivilegeType: 'Read' }),
+    );
+    expect((await call('GET', `${ACCOUNT}/IconSmallName`)).status).toBe(204);
+    expect((await call('GET', `${ACCOUNT}/Nothing`)).status).toBe(404);
+    expect((await call('GET', `${ACCOUNT}/Attributes(LogicalName='name')/${cast}`)).status).toBe(404);
+    expect((await call('GET', `${ACCOUNT}/Attributes/Microsoft.Dynamics.CRM.EnumAttributeMetadata`)).status).toBe(404);
+  });
+
+  test('is filtered by enumerations, complex values, and, or and not', async () => {
+    const { call } = await openEnvironment();
+    const names = async (path: string) =>
+      (await call('GET', path)).json.value.map(({ LogicalName }: { LogicalName: string }) => LogicalName);
+    const required = `${ACCOUNT}/Attributes?$select=LogicalName&$filter=RequiredLevel/Value eq Microsoft.Dynamics.CRM.AttributeRequiredLevel'ApplicationRequired'`;
+    expect(await names(required)).toContain('name');
+    expect(await names(`${required} and not (LogicalName eq 'name')`)).not.toContain('name');
+    const money = `${ACCOUNT}/Attributes/Microsoft.Dynamics.CRM.MoneyAttributeMetadata?$select=LogicalName,Precision&$filter=Precision ge 4 or LogicalName eq 'revenue'`;
+    expect(await names(money)).toEqual(expect.arrayContaining(['revenue', 'revenue_base']));
+    expect(await names('EntityDefinitions?$select=LogicalName&$filter=ObjectTypeCode lt 3')).toEqual(
+      expect.arrayContaining(['account', 'contact']),
+    );
+    const joined = await call(
+      'GET',
+      'EntityDefinitions?$select=SchemaName&$expand=Keys($select=KeyAttributes)&$filter=IsIntersect eq false',
+    );
+    expect(joined.json.value[0]).toHaveProperty('Keys');
+  });
+
+  test('is refused with what does not fit the type', async () => {
+    const { call } = await openEnvironment();
+    const refused: [string, string][] = [
+      ['EntityDefinitions?$select=Nothing', '400 0x0'],
+      ['EntityDefinitions?$select=logicalname', '400 0x0'],
+      ['EntityDefinitions?$select=Attributes', '400 0x0'],
+      ['EntityDefinitions?$expand=Nothing', '400 0x0'],
+      [`${ACCOUNT}/Attributes?$expand=OptionSet`, '400 0x0'],
+      [`${ACCOUNT}/Attributes?$select=MaxLength`, '400 0x0'],
+      [`${ACCOUNT}/Attributes?$filter=AttributeType eq 'String'`, '400 0x0'],
+      [`${ACCOUNT}/Attributes?$filter=AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Text'`, '400 0x0'],
+      [`${ACCOUNT}/Attributes?$filter=AttributeType eq Microsoft.Dynamics.CRM.Nothing'Text'`, '400 0x0'],
+      ["EntityDefinitions?$filter=DisplayName eq 'Account'", '400 0x0'],
+      ["EntityDefinitions?$filter=DisplayName/UserLocalizedLabel/Label eq 'Account'", '400 0x0'],
+      ["EntityDefinitions?$filter=contains(LogicalName,'acc')", '501 0x8006088a'],
+      ["EntityDefinitions?$filter=startswith(LogicalName,'acc')", '501 0x8006088a'],
+      ['EntityDefinitions?$top=1', '400 0x80060888'],
+      ['EntityDefinitions?$orderby=LogicalName', '400 0x80060888'],
+      ['EntityDefinitions?$count=true', '400 0x80060888'],
+      ['EntityDefinitions?$skip=1', '400 0x80060888'],
+      ["GlobalOptionSetDefinitions?$filter=Name eq 'budgetstatus'", '405 0x80040315'],
+      ["EntityDefinitions(LogicalName='account%27%27 or 1=1')", '404 0x80060888'],
+    ];
+    for (const [path, expected] of refused) {
+      const { status, json } = await call('GET', path);
+      expect([path, `${status} ${json?.error?.code}`]).toEqual([path, expected]);
+    }
+    expect((await call('GET', "EntityDefinitions?$filter=startswith(LogicalName,'x')")).json.error.message).toBe(
+      'The "startswith" function isn\'t supported for Metadata Entities.',
+    );
+  });
+
+  test('answers what no source confirms where that is asked for', async () => {
+    const { call } = await openEnvironment({
+      assumptions: { definitionOptions: 'answered', definitionTextFilters: 'answered' },
+    });
+    const { json } = await call(
+      'GET',
+      "EntityDefinitions?$select=LogicalName&$filter=startswith(LogicalName,'CON')&$orderby=LogicalName desc&$top=2&$count=true",
+    );
+    expect(json['@odata.count']).toBeGreaterThan(2);
+    const names = json.value.map(({ LogicalName }: { LogicalName: string }) => LogicalName);
+    expect(names).toHaveLength(2);
+    expect(names).toEqual([...names].sort().reverse());
+  });
+});
+
+test('relationships are listed for themselves, by cast, name and id', async () => {
+  const { call } = await openEnvironment();
+  const cast = 'Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata';
+  const one = await call(
+    'GET',
+    `RelationshipDefinitions(SchemaName='Account_Tasks')/${cast}?$select=SchemaName,ReferencedEntity`,
+  );
+  expect(one.json).toMatchObject({ SchemaName: 'Account_Tasks', ReferencedEntity: 'account' });
+  const all = await call(
+    'GET',
+    `RelationshipDefinitions/${cast}?$select=SchemaName&$filter=ReferencedEntity eq 'account' and ReferencingEntity eq 'task'`,
+  );
+  expect(all.json.value).toContainEqual({ SchemaName: 'Account_Tasks', MetadataId: one.json.MetadataId });
+  const pairs = await call(
+    'GET',
+    'RelationshipDefinitions/Microsoft.Dynamics.CRM.ManyToManyRelationshipMetadata?$select=IntersectEntityName',
+  );
+  expect(pairs.json.value).toContainEqual(expect.objectContaining({ IntersectEntityName: 'accountleads' }));
+  const below = await call('GET', `${ACCOUNT}/OneToManyRelationships(SchemaName='Account_Tasks')`);
+  expect(below.json).toMatchObject({ MetadataId: one.json.MetadataId, RelationshipType: 'OneToManyRelationship' });
+  const plain = await call('GET', 'RelationshipDefinitions?$select=SchemaName');
+  expect(plain.json.value[0]['@odata.type']).toMatch(
+    /^#Microsoft\.Dynamics\.CRM\.(One|Many)ToManyRelationshipMetadata$/,
+  );
+  expect((await call('GET', 'RelationshipDefinitions?$select=ReferencedEntity')).status).toBe(400);
+});
+
+test('global choices are read by name and id, and by the columns that use them', async () => {
+  const { call } = await openEnvironment();
+  const all = (await call('GET', 'GlobalOptionSetDefinitions?$select=Name')).json.value;
+  expect(all.length).toBeGreaterThan(5);
+  const choice = await call('GET', "GlobalOptionSetDefinitions(Name='budgetstatus')");
+  expect(choice.json).toMatchObject({ Name: 'budgetstatus', IsGlobal: true, OptionSetType: 'Picklist' });
+  const cast = await call(
+    'GET',
+    `GlobalOptionSetDefinitions(${choice.json.MetadataId})/Microsoft.Dynamics.CRM.OptionSetMetadata`,
+  );
+  expect(cast.json.Options.length).toBeGreaterThan(1);
+  const lead = "EntityDefinitions(LogicalName='lead')/Attributes(LogicalName='budgetstatus')";
+  const used = await call('GET', `${lead}/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$expand=GlobalOptionSet`);
+  expect(used.json.GlobalOptionSet.Name).toBe('budgetstatus');
+});
+
+test('which tables have bulk messages is told by their message filters, and held to', async () => {
+  const { call } = await openEnvironment();
+  const supports = async (message: string, table: string) => {
+    const filter = `sdkmessageid/name eq @message and primaryobjecttypecode eq @table&@message='${message}'&@table='${table}'`;
+    return (await call('GET', `sdkmessagefilters?$select=sdkmessagefilterid&$filter=${filter}`)).json.value.length > 0;
+  };
+  for (const table of ['account', 'contact', 'msevtmgt_event']) {
+    expect([await supports('CreateMultiple', table), await supports('UpdateMultiple', table)]).toEqual([true, true]);
+    expect(await supports('UpsertMultiple', table)).toBe(false);
+  }
+  for (const table of ['team', 'queue']) expect(await supports('CreateMultiple', table)).toBe(false);
+  const Targets = [{ '@odata.type': 'Microsoft.Dynamics.CRM.queue', name: 'q' }];
+  const refused = await call('POST', 'queues/Microsoft.Dynamics.CRM.CreateMultiple', { Targets });
+  expect(refused.json.error.code).toBe('0x80040800');
+});
+
+test('the version of the definitions stands with annotated rows and changes with each change', async () => {
+  const { call } = await openEnvironment();
+  const version = async () => {
+    const headers = { Prefer: 'odata.include-annotations="Microsoft.Dynamics.CRM.globalmetadataversion"' };
+    return (await call('GET', 'accounts?$top=1', undefined, headers)).json[
+      '@Microsoft.Dynamics.CRM.globalmetadataversion'
+    ];
+  };
+  const first = await version();
+  await call('POST', 'accounts', { name: 'x' });
+  expect(await version()).toBe(first);
+  expect((await call('POST', `${ACCOUNT}/Attributes`, column('String', 'new_V'))).status).toBe(204);
+  const second = await version();
+  expect(Number(second)).toBeGreaterThan(Number(first));
+  await call('POST', `${ACCOUNT}/Attributes`, column('String', 'new_V'));
+  expect(await version()).toBe(second);
+  expect((await call('GET', 'accounts')).json).not.toHaveProperty('@Microsoft.Dynamics.CRM.globalmetadataversion');
 });
 
 describe('an alternate key', () => {

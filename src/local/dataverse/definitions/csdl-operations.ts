@@ -99,7 +99,10 @@ const bulkMessages = (tables: readonly Table[]): Declared[] =>
     .filter(({ logicalName }) => messagesOf(logicalName).has('CreateMultiple'))
     .flatMap(({ logicalName }) =>
       // UpsertMultiple is never listed; a table has it when it has the other two (documented).
-      ['CreateMultiple', 'UpdateMultiple', 'UpsertMultiple'].map(
+      [
+        ...['CreateMultiple', 'UpdateMultiple', 'UpsertMultiple'],
+        ...(messagesOf(logicalName).has('DeleteMultiple') ? ['DeleteMultiple'] : []),
+      ].map(
         (name): Declared => ({
           name,
           kind: 'Action',

@@ -193,3 +193,7 @@ export const unresolvedType = (name: string, type: string) =>
     `A type named '${name}' could not be resolved by the model. When a model is available, each type name must resolve ` +
       'to a valid type.',
   );
+
+/** Recorded of definitions. */
+export const optionNotSupported = (option: string) =>
+  new WireError(400, '0x80060888', `The query parameter ${option} is not supported`);

@@ -1,10 +1,11 @@
-import { badQuery, methodNotAllowed, notEmulated, unsupportedOption } from '../errors.ts';
+import { badQuery, methodNotAllowed, notEmulated } from '../errors.ts';
 import type { Definition } from '../metadata.ts';
 import type { ExpandItem, QueryOptions, RowOptions } from '../odata/ast.ts';
 import { isJsonObject } from '../payload.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import type { Operation } from '../request.ts';
 import type { Work } from '../work.ts';
+import { optionNotSupported } from './errors.ts';
 import { compareValues, holds } from './filter.ts';
 import { type DefinitionType, definitionType, isKindOf, navigationTarget, type PropertyKind } from './types.ts';
 
@@ -41,7 +42,7 @@ export function oneDefinitionReply(
 ): Reply {
   refuseUnknown(options);
   if (options.filter || options.top !== undefined || options.orderby || options.count) {
-    throw unsupportedOption(options.filter ? '$filter' : options.orderby ? '$orderby' : '$top');
+    throw optionNotSupported(options.filter ? '$filter' : options.orderby ? '$orderby' : '$top');
   }
   return jsonReply(200, {
     '@odata.context': `${work.root}$metadata#${source.context}${selection(options)}/$entity`,
@@ -60,10 +61,10 @@ const DECLINED = ['apply', 'fetchXml', 'savedQuery', 'userQuery', 'skiptoken', '
 function refuseUnknown(options: QueryOptions): void {
   for (const name of DECLINED) {
     if (options[name] !== undefined)
-      throw unsupportedOption(name.endsWith('Query') || name === 'fetchXml' ? name : `$${name}`);
+      throw optionNotSupported(name.endsWith('Query') || name === 'fetchXml' ? name : `$${name}`);
   }
   const unknown = options.unknown.find(({ name }) => name.startsWith('$'));
-  if (unknown) throw unsupportedOption(unknown.name);
+  if (unknown) throw optionNotSupported(unknown.name);
 }
 
 /** `$top`, `$orderby` and `$count` are refused unless the assumption says that they are answered. */
@@ -75,7 +76,7 @@ function ordered(
 ): readonly Definition[] {
   if (!orderby && top === undefined && !count) return definitions;
   if (work.env.assumptions.definitionOptions === 'refused') {
-    throw unsupportedOption(orderby ? '$orderby' : top === undefined ? '$count' : '$top');
+    throw optionNotSupported(orderby ? '$orderby' : top === undefined ? '$count' : '$top');
   }
   const sorted = [...definitions];
   for (const { path, direction } of [...(orderby ?? [])].reverse()) {
@@ -152,7 +153,7 @@ function expandInto(
   if (!navigation) throw unknownDefinitionProperty(type, item.navigation);
   if (item.ref) throw notEmulated(`$expand=${item.navigation}/$ref of definitions`);
   const [unknown] = item.unknown;
-  if (unknown !== undefined) throw unsupportedOption(unknown);
+  if (unknown !== undefined) throw optionNotSupported(unknown);
   const value = definition[item.navigation];
   const inner = `${context}(${definition['MetadataId']})/${item.navigation}`;
   const source: DefinitionSource = { type: navigation.target, context: inner };
@@ -163,7 +164,7 @@ function expandInto(
     const kept = filtered(work, source.type, all, item);
     result[item.navigation] = ordered(work, source, kept, item).map((one) => project(work, source, one, item));
   } else {
-    if (item.filter) throw unsupportedOption('$filter');
+    if (item.filter) throw optionNotSupported('$filter');
     result[item.navigation] = isJsonObject(value) ? project(work, source, value, item) : null;
   }
 }
