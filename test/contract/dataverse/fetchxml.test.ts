@@ -684,6 +684,13 @@ describe('refusals', () => {
       /rowaggregate/,
     ],
     ['rows of the retention store', entity('', ' datasource="retained"'), 501, '0x80040219', /retained/],
+    [
+      'an elastic table',
+      entity('<link-entity name="contoso_sensordata" from="contoso_sensordataid" to="accountid"/>'),
+      501,
+      '0x80040219',
+      /elastic table contoso_sensordata/,
+    ],
     ['an empty text', '', 400, '0x80040303', /Invalid FetchXml/],
     ['another root', '<query/>', 400, '0x80041123', /fetch/],
     [
