@@ -27,7 +27,6 @@ export function openCatalog(store?: Store): Catalog {
   const custom = store ? openCustomizations(store) : nothing;
   const loaded = new Map<string, Table>();
   let listed: Listed | undefined;
-  let shippedChoices: ReadonlyMap<string, Definition> | undefined;
 
   const list = (): Listed => {
     listed ??= listTables(shipped, custom);
@@ -52,8 +51,7 @@ export function openCatalog(store?: Store): Catalog {
     for (const side of sidesOf(relationship)) loaded.delete(side);
   };
   const choices = (): ReadonlyMap<string, Definition> => {
-    shippedChoices ??= choicesOf([...shipped.keys()].map(shippedDefinition));
-    const all = new Map(shippedChoices);
+    const all = new Map(untouchedChoices(shipped.keys()));
     for (const { name, definition } of custom.all('choice')) {
       if (definition) all.set(name, definition);
       else all.delete(name);
@@ -90,8 +88,7 @@ export function openCatalog(store?: Store): Catalog {
       loaded.delete(tableName);
     },
     removeColumn(tableName, name) {
-      const isShipped =
-        shipped.has(tableName) && listOf(shippedDefinition(tableName), 'Attributes').some(isNamed(name));
+      const isShipped = shipped.has(tableName) && listOf(untouched(tableName).raw, 'Attributes').some(isNamed(name));
       if (isShipped) custom.save('column', tableName, name, undefined);
       else custom.forget('column', tableName, name);
       loaded.delete(tableName);
@@ -102,7 +99,7 @@ export function openCatalog(store?: Store): Catalog {
     },
     removeRelationship(relationship) {
       const sides = sidesOf(relationship).filter((side) => shipped.has(side));
-      const isShipped = sides.some((side) => hasRelationship(shippedDefinition(side), relationship));
+      const isShipped = sides.some((side) => hasRelationship(untouched(side).raw, relationship));
       const name = relationshipName(relationship);
       if (isShipped) custom.save('relationship', '', name, relationship && { ...relationship, Deleted: true });
       else custom.forget('relationship', '', name);
@@ -113,8 +110,7 @@ export function openCatalog(store?: Store): Catalog {
       loaded.clear();
     },
     removeChoice(name) {
-      shippedChoices ??= choicesOf([...shipped.keys()].map(shippedDefinition));
-      if (shippedChoices.has(name)) custom.save('choice', '', name, undefined);
+      if (untouchedChoices(shipped.keys()).has(name)) custom.save('choice', '', name, undefined);
       else custom.forget('choice', '', name);
       loaded.clear();
     },
@@ -132,7 +128,10 @@ const untouchedTables = new Map<string, Table>();
 function untouched(logicalName: string): Table {
   let found = untouchedTables.get(logicalName);
   if (!found) {
-    found = parseTable(compose(nothing, logicalName, true));
+    const json = readMetadataFile(`entitydefinitions/${logicalName}.json`);
+    const definition: Definition = isJsonObject(json) ? json : {};
+    const Attributes = listOf(definition, 'Attributes').map((column) => withChoice(nothing, column));
+    found = parseTable({ ...definition, Attributes });
     untouchedTables.set(logicalName, found);
   }
   return found;
@@ -183,11 +182,6 @@ function listTables(shipped: ReadonlyMap<string, IndexEntry>, custom: Customizat
   };
 }
 
-function shippedDefinition(logicalName: string): Definition {
-  const json = readMetadataFile(`entitydefinitions/${logicalName}.json`);
-  return isJsonObject(json) ? json : {};
-}
-
 const listOf = (definition: Definition, name: (typeof LISTS)[number]): Definition[] => {
   const list = definition[name];
   return Array.isArray(list) ? list.filter(isJsonObject) : [];
@@ -225,7 +219,7 @@ function withoutLists(definition: Definition): Definition {
 /** A table's definition: what the emulator brings along, with what the database says about it. */
 function compose(custom: Customizations, logicalName: string, isShipped: boolean): Definition {
   const own = custom.all('table').find(({ name }) => name === logicalName)?.definition;
-  const brought = isShipped ? shippedDefinition(logicalName) : {};
+  const brought: Definition = isShipped ? untouched(logicalName).raw : {};
   // A table that was deleted and made anew has nothing of the one before.
   const base = own && own['MetadataId'] !== brought['MetadataId'] ? {} : brought;
   const columns = custom.all('column').filter(({ table }) => table === logicalName);
@@ -273,15 +267,19 @@ function withChoice(custom: Customizations, column: Definition): Definition {
   return { ...column, OptionSet: current, GlobalOptionSet: current };
 }
 
-function choicesOf(definitions: readonly Definition[]): ReadonlyMap<string, Definition> {
+let choicesOfUntouched: ReadonlyMap<string, Definition> | undefined;
+
+function untouchedChoices(tables: Iterable<string>): ReadonlyMap<string, Definition> {
+  if (choicesOfUntouched) return choicesOfUntouched;
   const found = new Map<string, Definition>();
-  for (const definition of definitions) {
-    for (const column of listOf(definition, 'Attributes')) {
+  for (const table of tables) {
+    for (const column of listOf(untouched(table).raw, 'Attributes')) {
       const set = column['OptionSet'];
       if (!isJsonObject(set) || set['IsGlobal'] !== true || typeof set['Name'] !== 'string') continue;
       const type = set['OptionSetType'] === 'Boolean' ? 'BooleanOptionSetMetadata' : 'OptionSetMetadata';
       if (!found.has(set['Name'])) found.set(set['Name'], { '@odata.type': `#Microsoft.Dynamics.CRM.${type}`, ...set });
     }
   }
+  choicesOfUntouched = found;
   return found;
 }

@@ -98,7 +98,7 @@ async function serveApi(
     },
     noteOperation: (one, of, status) => log(status, of, { method: one.method, path: withQuery(one) }),
   });
-  await reply?.ready;
+  await env.customizing.over(requestId);
   if (facts.message === 'Batch') effort.batchOperations = facts.rows ?? 0;
   await visit.finish(effort, emulator.stopping.signal);
   if (lateMs > 0) await env.clock.sleep(lateMs, emulator.stopping.signal);

@@ -7,8 +7,6 @@ export interface Reply {
   readonly reason?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
-  /** The answer is sent once this has resolved. */
-  readonly ready?: Promise<void> | undefined;
 }
 
 export const JSON_TYPE = 'application/json; odata.metadata=minimal';

@@ -186,6 +186,23 @@ describe('a new column', () => {
     expect((await call('GET', `${BANK}/Attributes(LogicalName='new_x')`)).status).toBe(404);
   });
 
+  test('of times becomes one of days once, with the days of its values', async () => {
+    const behavior = (Value: string) => ({ Format: 'DateOnly', DateTimeBehavior: { Value } });
+    await call('POST', `${BANK}/Attributes`, column('DateTime', 'new_When', behavior('UserLocal')));
+    for (const time of ['2026-05-01T10:00:00Z', '1960-05-01T10:00:00Z']) {
+      await call('POST', 'new_bankaccounts', { new_when: time });
+    }
+    const path = `${BANK}/Attributes(LogicalName='new_when')`;
+    const change = (body: object) => call('PUT', path, { ...column('DateTime', 'new_When'), ...body });
+    expect((await change(behavior('DateOnly'))).text).toBe('');
+    const { json } = await call(
+      'GET',
+      'new_bankaccounts?$select=new_when&$filter=new_when le 2026-05-01&$orderby=new_when',
+    );
+    expect(json.value.map((row: Record<string, unknown>) => row['new_when'])).toEqual(['1960-05-01', '2026-05-01']);
+    expect(refusal(await change(behavior('UserLocal')))).toBe('400 0x80040203');
+  });
+
   test('cannot be deleted while a key uses it, and never when it names the rows or belongs to the platform', async () => {
     await call('POST', `${BANK}/Attributes`, column('String', 'new_Code', { MaxLength: 10 }));
     await defineKey(environment, 'new_bankaccount', ['new_code']);

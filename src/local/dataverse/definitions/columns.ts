@@ -1,7 +1,7 @@
 import { invalidArgument, notEmulated } from '../errors.ts';
-import { type Definition, parseColumn, type Table } from '../metadata.ts';
+import { type Column, type Definition, parseColumn, type Table } from '../metadata.ts';
 import { isJsonObject } from '../payload.ts';
-import { physicalColumns, type Store } from '../store.ts';
+import { identifier, physicalColumns, type Store } from '../store.ts';
 import type { Work } from '../work.ts';
 import type { WrittenDefinition } from './body.ts';
 import { changeable, childrenOf, fixed, lookupDefinition, requireSame } from './column-shape.ts';
@@ -23,6 +23,7 @@ import { typeNamed } from './types.ts';
 
 /** As many as SQLite takes without further ado; SQL Server takes 1024. */
 const COLUMNS_MAX = 1000;
+const DAY_MS = 86_400_000;
 
 /** Defines a column and what the platform adds with it, and answers its MetadataId. Throws WireError. */
 export function createColumn(change: Change, table: Table, written: WrittenDefinition, isPrimaryName = false): string {
@@ -203,12 +204,18 @@ export function changeColumn(change: Change, table: Table, current: Definition, 
     current,
   };
   const type = COLUMN_TYPES.get(written.type.name);
-  change.work.env.catalog.saveColumn(table.logicalName, {
-    ...current,
-    ...changeable(draft),
-    ...type?.specifics(draft),
-    IsManaged: current['IsManaged'],
-  });
+  const changed = { ...current, ...changeable(draft), ...type?.specifics(draft) };
+  change.work.env.catalog.saveColumn(table.logicalName, changed);
+  dropTimes(change.work, table, parseColumn(current), parseColumn(changed));
+}
+
+/** A column that becomes one of days keeps only the days (in UTC) of its times. */
+function dropTimes({ env }: Work, table: Table, before: Column | undefined, after: Column | undefined): void {
+  if (before?.kind !== 'datetime' || after?.kind !== 'dateonly' || !env.store.tables().has(table.logicalName)) return;
+  const name = identifier(after.logicalName);
+  // SQLite's remainder has the sign of the number, and times before 1970 are negative.
+  const day = `((${name} % ${DAY_MS}) + ${DAY_MS}) % ${DAY_MS}`;
+  env.store.run(`UPDATE ${identifier(table.logicalName)} SET ${name} = ${name} - ${day}`);
 }
 
 /** Deletes a custom column with its values. Throws WireError when something depends on it. */

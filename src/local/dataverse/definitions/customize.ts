@@ -1,6 +1,8 @@
 import type { Clock } from '../../../shared/clock.ts';
+import { notEmulated } from '../errors.ts';
 import type { Definition } from '../metadata.ts';
 import { isJsonObject } from '../payload.ts';
+import { parsePreferences } from '../preferences.ts';
 import type { Reply } from '../reply.ts';
 import { rowWriter, type WriteRow } from '../seed.ts';
 import type { Work } from '../work.ts';
@@ -10,27 +12,30 @@ import { customizationRunning, solutionNotFound } from './errors.ts';
 export interface CustomizationLock {
   /** Throws WireError when a change of another request runs; `operation` is how its text names the refused one. */
   require(requestId: string, operation: string): void;
-  /** Begins the time that a change takes. Resolves when it is over; undefined where changes take no time. */
-  occupy(requestId: string): Promise<void> | undefined;
+  /** Begins the time that a change takes. */
+  occupy(requestId: string): void;
+  /** Resolves when the changes of a request are over; its answer is sent then. */
+  over(requestId: string): Promise<unknown> | undefined;
 }
 
 /** `ms` is how long every change takes. */
 export function createCustomizationLock(clock: Clock, ms: number): CustomizationLock {
   let holder: string | undefined;
-  let running = 0;
+  let running: Promise<void>[] = [];
   return {
     require(requestId, operation) {
       if (holder !== undefined && holder !== requestId) throw customizationRunning(operation);
     },
     occupy(requestId) {
-      if (ms === 0) return undefined;
+      if (ms === 0) return;
       holder = requestId;
-      running += 1;
-      return clock.sleep(ms).finally(() => {
-        running -= 1;
-        if (running === 0) holder = undefined;
+      const change = clock.sleep(ms).finally(() => {
+        running = running.filter((one) => one !== change);
+        if (running.length === 0) holder = undefined;
       });
+      running.push(change);
     },
+    over: (requestId) => (holder === requestId ? Promise.all(running) : undefined),
   };
 }
 
@@ -61,6 +66,9 @@ export function beginChange(
 ): Change {
   work.env.guard.requireNamed(work.caller, privilege);
   work.env.customizing.require(work.requestId, operation);
+  if (parsePreferences(headers.get('prefer')).representation) {
+    throw notEmulated('Prefer: return=representation of definitions');
+  }
   const name = typeof solution === 'string' && solution !== '' ? solution : headers.get('mscrm.solutionuniquename');
   return {
     work,
@@ -69,11 +77,11 @@ export function beginChange(
   };
 }
 
-/** The answer to a change, sent when the change is over. */
-export const changeReply = ({ work }: Change, reply: Reply): Reply => ({
-  ...reply,
-  ready: work.env.customizing.occupy(work.requestId),
-});
+/** The answer to a change that is made; the time that it takes begins. */
+export function changeReply({ work }: Change, reply: Reply): Reply {
+  work.env.customizing.occupy(work.requestId);
+  return reply;
+}
 
 function solutionNamed({ env }: Work, name: string): Solution {
   const found = env.store.get(
