@@ -1,30 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { z } from 'zod';
+import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
 import { BridgeError, messageOf } from '../../shared/errors.ts';
 import { openAuthority } from '../certificates.ts';
 import { addClientSecret, addResource, registerApplication } from '../entra/directory.ts';
 import { startIdentity } from '../identity.ts';
 import { homeTenant, newIdentityState, openIdentityState } from '../identity-state.ts';
+import { type Options, readOptions } from './options.ts';
 import { type DataverseOptions, startDataverse } from './server.ts';
-import { type ServiceModel, serviceModelSchema } from './service-model.ts';
 import { derivedGuid } from './store.ts';
 
-const USAGE = 'npm run emulator -- [--port 8080] [--auth none|entra] [--model FILE] [--data FOLDER]';
 const CLIENT = 'Emulator client';
 const YEAR_MS = 365 * 86_400_000;
-
-interface Options {
-  readonly port: number;
-  readonly auth: 'none' | 'entra';
-  readonly model: ServiceModel | undefined;
-  /** Undefined: nothing outlives the process. */
-  readonly folder: string | undefined;
-}
 
 /** What is to be closed at the end, the last one first. */
 type Closers = (() => void | Promise<void>)[];
@@ -33,7 +22,7 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** `npm run emulator`: the Dataverse emulator alone, over plain http on this machine, until it is told to stop. */
 async function main(): Promise<number> {
-  const options = readOptions();
+  const options = readOptions(process.argv.slice(2));
   const stopped = new Promise<void>((stop) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop());
   });
@@ -113,42 +102,6 @@ function temporaryFolder(closers: Closers): string {
   closers.push(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      port: { type: 'string', default: '8080' },
-      auth: { type: 'string', default: 'none' },
-      model: { type: 'string' },
-      data: { type: 'string' },
-    },
-  });
-  const { auth } = values;
-  if (auth !== 'none' && auth !== 'entra') throw usageError('--auth must be none or entra.');
-  const port = /^\d{1,5}$/.test(values.port) ? Number(values.port) : -1;
-  if (port < 0 || port > 65_535) throw usageError('--port must be a number from 0 to 65535.');
-  return {
-    port,
-    auth,
-    model: values.model === undefined ? undefined : readModel(values.model),
-    folder: values.data === undefined ? undefined : resolve(values.data),
-  };
-}
-
-/** Throws when the file is no model, and says why. */
-function readModel(file: string): ServiceModel {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw usageError(`--model ${file} cannot be read: ${messageOf(error)}.`);
-  }
-  const model = serviceModelSchema.safeParse(json);
-  if (!model.success) throw usageError(`--model ${file} is no model:\n${z.prettifyError(model.error)}\n`);
-  return model.data;
-}
-
-const usageError = (message: string) => new BridgeError('usage', message, { hint: USAGE });
 
 process.exitCode = await main().catch((error: unknown) => {
   const hint = error instanceof BridgeError ? error.hint : undefined;
