@@ -8,7 +8,7 @@ import {
   reactivateOnlyFailed,
 } from './errors.ts';
 import type { Column, Definition, Table } from './metadata.ts';
-import { comparable, identifier, type Store, type StoredRow } from './store.ts';
+import { comparable, derivedGuid, identifier, PARTITION_COLUMN, type Store, type StoredRow } from './store.ts';
 import type { Turn } from './turns.ts';
 
 export type KeyStatus = 'Pending' | 'InProgress' | 'Active' | 'Failed';
@@ -111,7 +111,10 @@ export function openKeys({ store, clock, newId, tableOf, turn, stepMs }: KeyOpti
   };
 
   return {
-    of: (table) => all().get(table) ?? [],
+    of: (logicalName) => {
+      const table = tableOf(logicalName);
+      return table?.isElastic ? [partitionKey(table)] : (all().get(logicalName) ?? []);
+    },
     // SQLite names the index where it holds an expression, else its columns.
     byIndex: (index) =>
       find((key) => [indexName(key.id), key.columns.map((name) => `${key.table}.${name}`).join(', ')].includes(index)),
@@ -135,6 +138,7 @@ export function openKeys({ store, clock, newId, tableOf, turn, stepMs }: KeyOpti
       return made;
     },
     remove(key) {
+      if (tableOf(key.table)?.isElastic) throw invalidKeyOperation(ELASTIC_KEYS);
       store.run(`DROP INDEX IF EXISTS ${identifier(indexName(key.id))}`);
       store.run('DELETE FROM "_key" WHERE id = ?', [key.id]);
       byTable = undefined;
@@ -158,6 +162,20 @@ export function openKeys({ store, clock, newId, tableOf, turn, stepMs }: KeyOpti
     stop: () => stopped.abort(),
   };
 }
+
+const ELASTIC_KEYS = 'elastic tables have one key, which comes with them';
+
+/** The key that every elastic table has and that addresses its rows (documentation, "Create elastic tables using code"). */
+const partitionKey = (table: Table): AlternateKey => ({
+  id: derivedGuid(`key/${table.logicalName}/partition`),
+  table: table.logicalName,
+  logicalName: 'keyfornosqlentitywithpkpartitionid',
+  schemaName: 'KeyForNoSqlEntityWithPKPartitionId',
+  displayName: 'Entity key for NoSql Entity that contains PrimaryKey and PartitionId attributes',
+  columns: [table.primaryId, PARTITION_COLUMN],
+  status: 'Active',
+  jobId: derivedGuid(`key/${table.logicalName}/partition/job`),
+});
 
 /** Builds the unique index; rows with the same values make the job fail. */
 function buildIndex(store: Store, table: Table, key: AlternateKey): KeyStatus {
@@ -183,6 +201,7 @@ function check(
   existing: readonly AlternateKey[],
 ): void {
   const { schemaName, columns } = request;
+  if (table.isElastic) throw invalidKeyOperation(ELASTIC_KEYS);
   const logicalName = schemaName.toLowerCase();
   if (existing.some((key) => key.logicalName === logicalName)) throw keyNameTaken(schemaName, table.logicalName);
   const names = [...columns].sort().join();

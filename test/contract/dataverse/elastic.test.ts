@@ -263,6 +263,28 @@ describe('rows of an elastic table', () => {
     }
   });
 
+  test('have the one key that comes with the table', async () => {
+    const { call } = await open();
+    const keys = "EntityDefinitions(LogicalName='contoso_sensordata')/Keys";
+    const { json } = await call('GET', keys);
+    expect(json.value).toMatchObject([
+      {
+        SchemaName: 'KeyForNoSqlEntityWithPKPartitionId',
+        KeyAttributes: ['contoso_sensordataid', 'partitionid'],
+        EntityKeyIndexStatus: 'Active',
+      },
+    ]);
+    const label = { LocalizedLabels: [{ Label: 'Device', LanguageCode: 1033 }] };
+    const own = { SchemaName: 'contoso_Device', DisplayName: label, KeyAttributes: ['contoso_deviceid'] };
+    const name = `${keys}(${json.value[0].MetadataId})`;
+    for (const refused of [await call('POST', keys, own), await call('DELETE', name)]) {
+      expect(refused.json.error).toMatchObject({
+        code: '0x8006088F',
+        message: expect.stringContaining('elastic tables'),
+      });
+    }
+  });
+
   test('are not part of change sets, and nothing below them has an address', async () => {
     const { call } = await open();
     const operation = `POST ${SET} HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{}\r\n`;
