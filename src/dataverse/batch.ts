@@ -2,7 +2,7 @@ import type { DataverseClient, DataverseRequest } from './client.ts';
 import { type BatchAnswer, type BatchOperation, readBatch, writeBatch } from './wire/batch.ts';
 import { CONTINUE_ON_ERROR } from './wire/headers.ts';
 
-type BatchOptions = Pick<DataverseRequest, 'signal' | 'deadline' | 'meter' | 'repeatable'> & {
+type BatchOptions = Pick<DataverseRequest, 'signal' | 'deadline' | 'meter' | 'repeatable' | 'clientRequestId'> & {
   readonly boundary: string;
 };
 

@@ -8,6 +8,9 @@ import { definitionRoutes } from './definitions.ts';
 import { docsRoutes } from './docs.ts';
 import { fetchXmlRoutes } from './fetchxml.ts';
 import { healthRoutes } from './health.ts';
+import { queryRoutes } from './queries.ts';
+import { rawRoutes } from './raw.ts';
+import { rowRoutes } from './rows.ts';
 import type { Services } from './services.ts';
 import { tableRoutes } from './tables.ts';
 import { registerWebhookWorker, webhookRoutes } from './webhooks.ts';
@@ -17,9 +20,12 @@ export function appRoutes(services: Services): readonly Route[] {
   const routes: Route[] = [
     ...connectionRoutes(services),
     ...tableRoutes(services),
+    ...rowRoutes(services),
+    ...queryRoutes(services),
     ...batchRoutes(services),
     ...definitionRoutes(services),
     ...fetchXmlRoutes(services),
+    ...rawRoutes(services),
     ...activationRoutes(services),
     ...webhookRoutes(services),
     ...docsRoutes(services, () => [...healthRoutes, ...routes]),

@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import type { TokenCredential } from '@azure/identity';
+import { createPages, type Pages } from '../actions/pages.ts';
 import { type Activations, createActivations } from '../activations/activations.ts';
 import { dataverseTarget } from '../activations/dataverse-target.ts';
 import { connectionNames, type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
@@ -26,6 +27,8 @@ export interface Services {
   /** Decides who may call, where the host's keys do not. */
   readonly authorize: Authorize | undefined;
   storage(): Storage;
+  /** Where listings of rows go on. */
+  pages(): Pages;
   activations(): Activations;
   webhookReceiver(): WebhookReceiver;
   webhookEvents(): EventStore;
@@ -80,6 +83,7 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
         : undefined,
     assertSettings,
     storage,
+    pages: once(() => createPages({ storage: storage(), clock, newId: newGuid })),
     activations: once(() =>
       createActivations({
         storage: storage(),
