@@ -84,12 +84,12 @@ export async function fetchRows(context: FetchContext, request: FetchRequest): P
     });
   }
   await assertReachable(context, query.tables);
-  const answer = await send(context, fetchPath(table.entitySetName, writeXml(paged)), {
+  const found = await send(context, fetchPath(table.entitySetName, writeXml(paged)), {
     ...fetchAnnotations(request.annotations),
     ...actingAs(request.impersonate),
   });
-  const { value } = rows.parse(answer);
-  const facts = pageFacts(answer);
+  const { value } = rows.parse(found);
+  const facts = pageFacts(found);
   const next = nextCookie(facts.cookie, cookie);
   const formatted = wantsFormatted(request.annotations);
   return {
@@ -129,21 +129,14 @@ async function send(
 ): Promise<Record<string, unknown>> {
   const { client, apiPath, newId, signal, deadline } = context;
   const request: DataverseRequest = { method: 'GET', path, headers, signal, deadline };
-  if (path.length <= LONGEST_PATH) return answerOf((await client.send(request)).text);
+  if (path.length <= LONGEST_PATH) return answer.parse((await client.send(request)).json());
   const operation = { method: 'GET', path, headers: { accept: 'application/json', ...headers } } as const;
   const options = { boundary: newId(), repeatable: true, signal, deadline };
-  const [answer] = await sendBatch(client, apiPath, [operation], options);
-  if (!answer) throw new DataverseError('notDataverse', 'A batch was answered with no part.');
-  if (answer.status >= 300) throw errorFromAnswer(asErrorAnswer(answer));
-  return answerOf(answer.text);
+  const [part] = await sendBatch(client, apiPath, [operation], options);
+  if (!part) throw new DataverseError('notDataverse', 'A batch was answered with no part.');
+  if (part.status >= 300) throw errorFromAnswer(asErrorAnswer(part));
+  return answer.parse(parseExactJson(part.text));
 }
 
-const rows = z.object({ value: z.array(z.record(z.string(), z.unknown())) });
-
-function answerOf(text: string): Record<string, unknown> {
-  try {
-    return z.record(z.string(), z.unknown()).parse(parseExactJson(text));
-  } catch (cause) {
-    throw new DataverseError('notDataverse', 'The answer to a query is no JSON object.', {}, { cause });
-  }
-}
+const answer = z.record(z.string(), z.unknown());
+const rows = z.object({ value: z.array(answer) });

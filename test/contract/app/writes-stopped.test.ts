@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startApp, type TestApp } from '../../support/app.ts';
+import { KEYS, startApp, type TestApp } from '../../support/app.ts';
 
 let app: TestApp;
 
@@ -14,6 +14,24 @@ test('with BRIDGE_WRITES=stopped an upsert is refused before anything is sent', 
   expect(answer.status).toBe(503);
   expect(answer.json).toMatchObject({ code: 'writesStopped', hint: expect.stringContaining('BRIDGE_WRITES') });
   expect(await app.calls()).toEqual([]);
+});
+
+test.each([
+  ['POST', 'batch', [{ collection: 'accounts', action: 'create', data: { name: 'A' } }]],
+  ['POST', 'raw', { path: 'accounts', method: 'POST', data: { name: 'A' } }],
+  ['POST', 'tables/account/columns', { SchemaName: 'new_Balance', AttributeType: 'Money' }],
+  ['PUT', 'tables/account/columns/name', { MaxLength: 20 }],
+  ['POST', 'tables/account/keys', { schemaName: 'new_Key', columns: ['name'] }],
+])('with BRIDGE_WRITES=stopped %s %s is refused before anything is sent', async (method, path, body) => {
+  await app.forgetCalls();
+  const options = { key: KEYS.master, type: 'application/json', body: JSON.stringify(body) };
+  expect((await app.call(method, path, options)).json).toMatchObject({ status: 503, code: 'writesStopped' });
+  expect(await app.calls()).toEqual([]);
+});
+
+test('with BRIDGE_WRITES=stopped raw requests can still read', async () => {
+  const options = { key: KEYS.master, type: 'application/json', body: '{"path":"accounts","method":"GET"}' };
+  expect((await app.call('POST', 'raw', options)).json.status).toBe(200);
 });
 
 test('with BRIDGE_WRITES=stopped the connection can still be tested', async () => {
