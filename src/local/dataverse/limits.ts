@@ -8,10 +8,10 @@ export interface Admission {
   leave(executionMs: number): void;
 }
 
-/** What is left of a window. */
+/** What is left of a window; undefined where there is no limit. */
 export interface Remaining {
-  readonly requests: number;
-  readonly executionMs: number;
+  readonly requests: number | undefined;
+  readonly executionMs: number | undefined;
   /** How much of the limit that is used most is used up. */
   readonly utilizationPercent: number;
 }
@@ -76,13 +76,16 @@ export function createLimits(limits: ServiceLimits, clock: Clock): Limits {
         share(window.active, limits.concurrency),
       ];
       return {
-        requests: Math.max(0, (limits.requests ?? Number.MAX_SAFE_INTEGER) - window.begun.length),
-        executionMs: Math.max(0, (limits.executionMs ?? Number.MAX_SAFE_INTEGER) - window.executionMs),
+        requests: left(limits.requests, window.begun.length),
+        executionMs: left(limits.executionMs, window.executionMs),
         utilizationPercent: Math.min(100, Math.round(100 * Math.max(...used))),
       };
     },
   };
 }
+
+const left = (limit: number | null, used: number): number | undefined =>
+  limit === null ? undefined : Math.max(0, limit - used);
 
 const share = (used: number, limit: number | null): number => (limit === null ? 0 : used / limit);
 

@@ -12,7 +12,7 @@ export interface NamedLimits {
 }
 
 /** Those of the service's documentation. */
-export const DOCUMENTED_LIMITS: NamedLimits = {
+const DOCUMENTED_LIMITS: NamedLimits = {
   windowMs: 300_000,
   requests: 6000,
   executionMs: 1_200_000,

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from '../../shared/clock.ts';
 import type { Effort } from './effort.ts';
 import { type Admission, createLimits, type Remaining } from './limits.ts';
-import { DOCUMENTED_LIMITS } from './overload-errors.ts';
 import { executionMs, modelledMs, type ServiceModel } from './service-model.ts';
 
 /** One request on the web server that took it. */
@@ -100,12 +99,13 @@ export function createWebServers(model: ServiceModel, clock: Clock): WebServers 
 
 const seconds = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
+/** What the service tells who has hardly begun; told where nothing is limited. */
+const UNUSED = { requests: 5999, executionMs: 1_199_990 };
+
 /** The form of the remaining time is UNCONFIRMED: seconds with thousands separators. */
 function limitHeaders(remaining: Remaining | undefined): Record<string, string> {
-  const { requests, executionMs } = remaining ?? {
-    requests: Number(DOCUMENTED_LIMITS.requests) - 1,
-    executionMs: Number(DOCUMENTED_LIMITS.executionMs) - 10,
-  };
+  const requests = remaining?.requests ?? UNUSED.requests;
+  const executionMs = remaining?.executionMs ?? UNUSED.executionMs;
   return {
     'x-ms-ratelimit-burst-remaining-xrm-requests': String(requests),
     'x-ms-ratelimit-time-remaining-xrm-requests': seconds.format(executionMs / 1000),

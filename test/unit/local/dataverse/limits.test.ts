@@ -108,4 +108,5 @@ test('what is left shrinks with every request and comes back with the window', (
 test('a facet without a limit never refuses', () => {
   const { limits } = open({ requests: null, executionMs: null, concurrency: null });
   for (let index = 0; index < 10_000; index += 1) expect(refusal(limits, 60_000)).toBeUndefined();
+  expect(limits.remaining('user', 0)).toEqual({ requests: undefined, executionMs: undefined, utilizationPercent: 0 });
 });
