@@ -292,7 +292,7 @@ export function definitionRoutes(services: Services): readonly Route[] {
       example: {
         path: { table: 'account', column: 'tickersymbol' },
         query: { connection: 'admin' },
-        body: { MaxLength: 20 },
+        body: { RequiredLevel: { Value: 'Recommended' } },
         status: 204,
       },
       async handler({ path, query: { connection, solution }, body, signal, deadline }) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, KEYS, startApp, type TestApp } from '../../support/app.ts';
 
 let app: TestApp;
 
@@ -279,5 +279,139 @@ describe('alternate keys', () => {
     });
     expect(answer.status).toBe(400);
     expect(answer.json.errors[0].path).toBe(field);
+  });
+});
+
+describe('with the right to customise', () => {
+  beforeAll(async () => {
+    const roles = await app.admin('GET', "roles?$select=roleid&$filter=name eq 'System Customizer'");
+    const reference = { '@odata.id': `${app.environmentUrl}/api/data/v9.2/roles(${roles.json.value[0].roleid})` };
+    const user = '0b000000-0000-4000-8000-000000000001';
+    const assigned = await app.admin('POST', `systemusers(${user})/systemuserroles_association/$ref`, reference);
+    expect(assigned.status, assigned.text).toBe(204);
+  });
+
+  const change = (method: string, path: string, body: unknown): Promise<Answer> =>
+    app.call(method, path, { key: KEYS.master, body: JSON.stringify(body), type: 'application/json' });
+
+  /** The example of the connector, as it is. */
+  const label = (text: string) => ({
+    '@odata.type': 'Microsoft.Dynamics.CRM.Label',
+    LocalizedLabels: [{ '@odata.type': 'Microsoft.Dynamics.CRM.LocalizedLabel', Label: text, LanguageCode: 1033 }],
+  });
+  const balance = {
+    AttributeType: 'Money',
+    AttributeTypeName: { Value: 'MoneyType' },
+    Description: label('Enter the balance amount'),
+    DisplayName: label('Balance'),
+    RequiredLevel: {
+      Value: 'None',
+      CanBeChanged: true,
+      ManagedPropertyLogicalName: 'canmodifyrequirementlevelsettings',
+    },
+    SchemaName: 'new_Balance',
+    '@odata.type': 'Microsoft.Dynamics.CRM.MoneyAttributeMetadata',
+    PrecisionSource: 2,
+  };
+
+  test('the connector’s Money column is made, found and used', async () => {
+    const made = await change('POST', 'tables/account/columns', balance);
+    expect(made.status, made.text).toBe(201);
+    expect(made.json).toEqual({ metadataId: expect.any(String), logicalName: 'new_balance' });
+    expect(made.headers.get('location')).toBe('/api/tables/account/columns/new_balance');
+    for (const column of ['new_balance', made.json.metadataId]) {
+      expect((await app.call('GET', `tables/account/columns/${column}`)).json).toMatchObject({
+        logicalName: 'new_balance',
+        schemaName: 'new_Balance',
+        displayName: 'Balance',
+        description: 'Enter the balance amount',
+        type: 'Money',
+        requiredLevel: 'None',
+        precisionSource: 2,
+        isCustom: true,
+      });
+    }
+    const money = await app.call('GET', 'tables/account/columns?type=Money');
+    expect(names(money)).toContain('new_balance');
+    const written = await change('POST', 'tables/account/rows', { name: 'Rich', new_balance: '12.50' });
+    expect(written.status, written.text).toBe(201);
+    expect((await change('POST', 'tables/account/columns', balance)).status).toBe(400);
+  });
+
+  test('a changed column keeps what the change does not name', async () => {
+    const changed = await change('PUT', 'tables/accounts/columns/tickersymbol', {
+      MaxLength: 8,
+      RequiredLevel: { Value: 'Recommended' },
+      DisplayName: { LocalizedLabels: [{ Label: 'Ticker', LanguageCode: 1033 }] },
+    });
+    expect(changed.status, changed.text).toBe(204);
+    expect((await app.call('GET', 'tables/account/columns/tickersymbol')).json).toMatchObject({
+      displayName: 'Ticker',
+      maxLength: 8,
+      requiredLevel: 'Recommended',
+      format: 'TickerSymbol',
+      schemaName: 'TickerSymbol',
+    });
+  });
+
+  test('a changed label keeps those of other languages', async () => {
+    for (const [Label, LanguageCode] of [
+      ['Börsenkürzel', 1031],
+      ['Symbol', 1033],
+    ]) {
+      const labels = { DisplayName: { LocalizedLabels: [{ Label, LanguageCode }] } };
+      expect((await change('PUT', 'tables/account/columns/tickersymbol', labels)).status).toBe(204);
+    }
+    expect((await app.call('GET', 'tables/account/columns/tickersymbol')).json.displayNameLabels).toEqual({
+      1031: 'Börsenkürzel',
+      1033: 'Symbol',
+    });
+  });
+
+  test('a column cannot become another', async () => {
+    for (const body of [
+      { SchemaName: 'Other' },
+      { LogicalName: 'other' },
+      { AttributeType: 'Memo' },
+      { '@odata.type': 'Microsoft.Dynamics.CRM.MemoAttributeMetadata' },
+      { MetadataId: '00000000-0000-0000-0000-000000000001' },
+    ]) {
+      const answer = await change('PUT', 'tables/account/columns/tickersymbol', body);
+      expect([answer.status, answer.json.code]).toEqual([400, 'refused']);
+    }
+  });
+
+  test.each([
+    ['POST', 'tables/account/columns', 'SchemaName', { AttributeType: 'Money' }],
+    ['POST', 'tables/account/columns', 'SchemaName', { SchemaName: 'Balance', AttributeType: 'Money' }],
+    ['POST', 'tables/account/columns', 'SchemaName', { SchemaName: "new_x'y", AttributeType: 'Money' }],
+    ['POST', 'tables/account/columns', 'AttributeType', { SchemaName: 'new_X', AttributeType: 7 }],
+    ['POST', 'tables/account/columns', undefined, { SchemaName: 'new_X' }],
+    ['POST', 'tables/account/columns', undefined, { SchemaName: 'new_X', AttributeType: 'Nothing' }],
+    ['POST', 'tables/account/columns', '', []],
+    ['PUT', 'tables/account/columns/name', '', {}],
+    ['PUT', 'tables/account/columns/name', '', 'text'],
+    ['POST', 'tables/account/columns?solution=a%20b', 'solution', { SchemaName: 'new_X', AttributeType: 'Money' }],
+  ])('%s %s is refused for a bad %s (%#)', async (method, path, field, body) => {
+    const answer = await change(method, path, body);
+    expect(answer.status).toBe(400);
+    expect(answer.json.errors?.[0].path).toBe(field);
+  });
+
+  test('a key is made in either form, and is told by its state', async () => {
+    const own = await change('POST', 'tables/contact/keys', { schemaName: 'new_EmailKey', columns: ['emailaddress1'] });
+    expect(own.status, own.text).toBe(201);
+    expect(own.json).toMatchObject({
+      schemaName: 'new_EmailKey',
+      columns: ['emailaddress1'],
+      metadataId: expect.any(String),
+    });
+    const theirs = { SchemaName: 'new_FaxKey', KeyAttributes: ['fax'], DisplayName: label('Fax') };
+    expect((await change('POST', 'tables/contact/keys', theirs)).json).toMatchObject({
+      displayName: 'Fax',
+      columns: ['fax'],
+    });
+    const listed = await app.call('GET', 'tables/contact/keys');
+    for (const { status } of listed.json.value) expect(['Pending', 'InProgress', 'Active']).toContain(status);
   });
 });
