@@ -31,8 +31,12 @@ export interface Metadata {
   table(name: string, needs?: TableNeeds, signal?: AbortSignal): Promise<Table>;
   /** What leads from rows of a table to other rows, by navigation property: through its lookups only, or all. */
   navigations(name: string, which: 'lookups' | 'all', signal?: AbortSignal): Promise<ReadonlyMap<string, Navigation>>;
+  /** Throws DataverseError `tableNotAllowed` for the logical name of a table that the connection may not touch. */
+  assertAllowed(table: string): void;
   /** To be told the version of all definitions whenever an answer has it: another one than before ends the cache. */
   noteVersion(version: string | undefined): void;
+  /** Ends the cache, for definitions have been changed. */
+  forget(): void;
 }
 
 /** What a caller wants of a table. */
@@ -157,18 +161,22 @@ export function createMetadata(options: MetadataOptions): Metadata {
     return navigationsOf(definition);
   };
 
+  const forget = (): void => {
+    cache.clear();
+    entitySets.clear();
+  };
+
   return {
     shape: (name, signal) => abortable(shapeOf(name), signal),
     table: (name, needs = {}, signal) => abortable(tableWith(name, needs), signal),
     navigations: (name, which, signal) => abortable(navigationsFrom(name, which), signal),
+    assertAllowed,
     noteVersion(noted) {
       if (noted === undefined || noted === version) return;
-      if (version !== undefined) {
-        cache.clear();
-        entitySets.clear();
-      }
+      if (version !== undefined) forget();
       version = noted;
     },
+    forget,
   };
 }
 

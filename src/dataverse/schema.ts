@@ -141,6 +141,7 @@ export function createSchema({ client, metadata, allowedTables, clock }: SchemaO
   const create = async (path: string, body: Definition, change: SchemaChange): Promise<string | undefined> => {
     const headers = inSolution(change.solution);
     const answer = await client.send({ method: 'POST', path, headers, body: JSON.stringify(body), ...callOf(change) });
+    metadata.forget();
     return idOfAddress(answer.header('odata-entityid'));
   };
 
@@ -184,6 +185,7 @@ export function createSchema({ client, metadata, allowedTables, clock }: SchemaO
         repeatable: true,
         ...callOf(change),
       });
+      metadata.forget();
     },
     async createKey(table, body, change) {
       return create(newKeyPath(await nameOf(table, change.signal)), body, change);

@@ -354,6 +354,14 @@ describe('with the right to customise', () => {
     });
   });
 
+  test('a changed column holds for the next row', async () => {
+    const row = { name: 'Tick', tickersymbol: 'ABCDEF' };
+    expect((await change('POST', 'tables/account/rows', row)).status).toBe(201);
+    expect((await change('PUT', 'tables/account/columns/tickersymbol', { MaxLength: 5 })).status).toBe(204);
+    const answer = await change('POST', 'tables/account/rows', row);
+    expect(answer.json, answer.text).toMatchObject({ status: 400, detail: expect.stringContaining('5 are allowed') });
+  });
+
   test('a changed label keeps those of other languages', async () => {
     for (const [Label, LanguageCode] of [
       ['Börsenkürzel', 1031],

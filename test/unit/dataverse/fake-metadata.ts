@@ -20,8 +20,11 @@ interface Fake {
 /** Definitions that a test has written down; tables in `closed` are there and may not be touched. */
 export function fakeMetadata(fakes: Readonly<Record<string, Fake>>, closed: readonly string[] = []): Metadata {
   const tables = new Map(Object.entries(fakes).map(([name, fake]) => [name, { table: tableOf(name, fake), fake }]));
-  const find = (name: string) => {
+  const assertAllowed = (name: string): void => {
     if (closed.includes(name)) throw new DataverseError('tableNotAllowed', `not '${name}'`);
+  };
+  const find = (name: string) => {
+    assertAllowed(name);
     const found = tables.get(name) ?? [...tables.values()].find(({ table }) => table.entitySetName === name);
     if (!found) throw new DataverseError('tableUnknown', `no '${name}'`);
     return found;
@@ -34,7 +37,9 @@ export function fakeMetadata(fakes: Readonly<Record<string, Fake>>, closed: read
       const wanted = all.filter(({ collection }) => which === 'all' || !collection);
       return new Map(wanted.map((each) => [each.property, each]));
     },
+    assertAllowed,
     noteVersion: () => {},
+    forget: () => {},
   };
 }
 
