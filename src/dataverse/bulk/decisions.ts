@@ -1,5 +1,6 @@
-import { type BridgeError, unreachable } from '../../shared/errors.ts';
+import { BridgeError, unreachable } from '../../shared/errors.ts';
 import { DataverseError } from '../errors.ts';
+import { classify } from './failures.ts';
 import type { Found } from './look-up.ts';
 import type { OutcomeKind, RowError } from './outcomes.ts';
 import { idToCreate, type RowToWrite, type WriteMode } from './row-to-write.ts';
@@ -15,7 +16,7 @@ export type Decision =
 
 /** What is known of a row beyond its key. */
 export interface RowFacts {
-  /** A create was sent whose answer was lost. */
+  /** It was sent before, and the answer was lost. */
   readonly unsure: boolean;
   /** When this write was first begun, over all restarts: younger rows were created by it. */
   readonly since: number | undefined;
@@ -44,7 +45,9 @@ export function decide(
     case 'update':
       return found ? { send: 'update', id: found.id } : { outcome: 'rejected', error: NOT_FOUND };
     case 'delete':
-      return found ? { send: 'delete', id: found.id } : { outcome: 'skipped', error: NOTHING_TO_DELETE };
+      if (found) return { send: 'delete', id: found.id };
+      // It was there, and a delete was sent whose answer was lost.
+      return facts.unsure ? { outcome: 'deleted' } : { outcome: 'skipped', error: NOTHING_TO_DELETE };
     default:
       return unreachable(mode);
   }
@@ -100,13 +103,15 @@ export function afterRefusal(
   { send, id, error }: Refusal,
   facts: { unsure: boolean; lookedUp: boolean },
 ): Decision | 'lookUp' {
-  if (send === 'create' && DUPLICATE.has(error.facts.serviceCode?.toLowerCase() ?? '')) return 'lookUp';
+  if (send === 'create' && (facts.unsure || DUPLICATE.has(error.facts.serviceCode?.toLowerCase() ?? '')))
+    return 'lookUp';
+  if (send === 'delete' && facts.unsure) return error.code === 'notFound' ? { outcome: 'deleted', id } : 'lookUp';
   if (error.code === 'notFound' && send === 'delete') {
-    // It was there, and a delete was sent whose answer was lost.
-    if (facts.unsure) return { outcome: 'deleted', id };
     return facts.lookedUp ? { outcome: 'skipped', error: { code: 'notFound', message: error.message } } : 'lookUp';
   }
   if (error.code === 'notFound' && send === 'update') return 'lookUp';
+  // What the service refuses for its content it has refused before as well; any other refusal leaves that open.
+  if (facts.unsure && classify(error) !== 'refused') return { outcome: 'rejected', error: unknownOutcome(error) };
   return { outcome: 'rejected', error: rowError(error) };
 }
 
@@ -127,6 +132,16 @@ export function rowError(error: BridgeError): RowError {
     message: error.message,
     ...(error.hint !== undefined && { hint: error.hint }),
     ...(column !== undefined && { column }),
+  };
+}
+
+/** What is told of a row that was sent and may or may not be written. */
+export function unknownOutcome(reason: unknown): RowError {
+  const { message, hint } = reason instanceof BridgeError ? reason : { message: '', hint: undefined };
+  return {
+    code: 'outcomeUnknown',
+    message: `${message} Whether this row was written is not known.`.trimStart(),
+    hint: hint ?? 'Send the row again; that is safe.',
   };
 }
 

@@ -2,7 +2,7 @@ import { BridgeError } from '../../shared/errors.ts';
 import type { DataverseRequest } from '../client.ts';
 import { DataverseError } from '../errors.ts';
 import { backoff } from '../retry.ts';
-import { afterRefusal, rowError } from './decisions.ts';
+import { afterRefusal, rowError, unknownOutcome } from './decisions.ts';
 import { BATCH_OPERATIONS } from './effort.ts';
 import type { Entry } from './entries.ts';
 import { classify, type FailureClass, leavesOpen, oneMore, remedyFor, type Tries } from './failures.ts';
@@ -27,7 +27,7 @@ export function perform(shop: Workshop, work: Work): Promise<readonly Work[]> {
     case 'write':
       return write(shop, work.group);
     case 'readBack':
-      return readBack(shop, work.group);
+      return readBack(shop, work.group, work.tries);
     default:
       return work satisfies never;
   }
@@ -95,7 +95,10 @@ async function afterFailedLookUp(
     case 'isolate':
     case 'refused':
     case 'form':
-      for (const entry of entries) shop.entries.settle(entry, 'rejected', undefined, rowError(error));
+      for (const entry of entries) {
+        const told = entry.unsure ? unknownOutcome(error) : rowError(entry.refusal?.error ?? error);
+        shop.entries.settle(entry, 'rejected', undefined, told);
+      }
       return [];
     default:
       return remedy satisfies never;
@@ -146,7 +149,7 @@ function siblingOf({ kind, form, tries, sibling }: Group, bad: boolean): readonl
 /** Work for rows of which nobody knows whether they were written. */
 function leftOpen(group: Group): readonly Work[] {
   for (const entry of group.entries) entry.unsure = true;
-  return [{ do: group.kind === 'create' ? 'readBack' : 'write', group }];
+  return [group.kind === 'create' ? { do: 'readBack', group, tries: {} } : { do: 'write', group }];
 }
 
 async function afterAnswer(
@@ -234,7 +237,7 @@ async function afterFailure(shop: Workshop, group: Group, error: BridgeError, ms
   const again: Group = { ...group, tries };
   switch (remedy) {
     case 'resend':
-      if (leavesOpen(failure) && kind === 'create') return [{ do: 'readBack', group: again }];
+      if (leavesOpen(failure) && kind === 'create') return [{ do: 'readBack', group: again, tries: {} }];
       await pause(shop, tries, failure);
       return [{ do: 'write', group: again }];
     case 'halve':
@@ -253,7 +256,7 @@ async function afterFailure(shop: Workshop, group: Group, error: BridgeError, ms
     case 'end':
       shop.fail(error, failure, entries);
       return leavesOpen(failure) && kind === 'create'
-        ? [{ do: 'readBack', group: again }]
+        ? [{ do: 'readBack', group: again, tries: {} }]
         : [{ do: 'write', group: again }];
     default:
       return remedy satisfies never;
@@ -286,7 +289,7 @@ function otherForm(shop: Workshop, group: Group, error: BridgeError): readonly W
 }
 
 /** Sees which rows of a create whose answer was lost are there: under the ids made for them they can only be ours. */
-async function readBack(shop: Workshop, group: Group): Promise<readonly Work[]> {
+async function readBack(shop: Workshop, group: Group, tries: Tries): Promise<readonly Work[]> {
   const { options, waits } = shop;
   const { entries } = group;
   const now = options.clock.now();
@@ -298,7 +301,7 @@ async function readBack(shop: Workshop, group: Group): Promise<readonly Work[]> 
     findings = await findRows(options, { kind: 'id' }, keys, request);
   } catch (error) {
     if (!(error instanceof BridgeError)) throw error;
-    return afterFailedReadBack(shop, group, error);
+    return afterFailedReadBack(shop, group, tries, error);
   }
   const absent: Entry[] = [];
   for (const entry of entries) {
@@ -311,14 +314,20 @@ async function readBack(shop: Workshop, group: Group): Promise<readonly Work[]> 
   return [{ do: 'write', group: { ...group, entries: absent } }];
 }
 
-async function afterFailedReadBack(shop: Workshop, group: Group, error: BridgeError): Promise<readonly Work[]> {
+async function afterFailedReadBack(
+  shop: Workshop,
+  group: Group,
+  before: Tries,
+  error: BridgeError,
+): Promise<readonly Work[]> {
   const failure = classify(error);
-  const tries = oneMore(group.tries, failure);
-  const remedy = remedyFor(failure, 1, group.tries);
-  if (remedy !== 'resend') {
-    shop.fail(error, failure, group.entries);
-    return [{ do: 'write', group }];
+  const tries = oneMore(before, failure);
+  const remedy = remedyFor(failure, 1, before);
+  if (remedy === 'resend') {
+    await pause(shop, tries, failure);
+    return [{ do: 'readBack', group, tries }];
   }
-  await pause(shop, tries, failure);
-  return [{ do: 'readBack', group: { ...group, tries } }];
+  if (remedy === 'end') shop.fail(error, failure, group.entries);
+  // Where the rows may not be read, sending them again tells: those that are there are refused as duplicates.
+  return [{ do: 'write', group: { ...group, tries: oneMore(group.tries, failure) } }];
 }

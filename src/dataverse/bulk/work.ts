@@ -59,7 +59,7 @@ export type Work =
   /** Finds out what keys lead to. */
   | { readonly do: 'lookUp'; readonly entries: readonly Entry[]; readonly tries: Tries }
   /** Finds out which rows of a create were written whose answer was lost. */
-  | { readonly do: 'readBack'; readonly group: Group };
+  | { readonly do: 'readBack'; readonly group: Group; readonly tries: Tries };
 
 /** What work is done with, and where its results go. */
 export interface Workshop {

@@ -1,6 +1,5 @@
-import { BridgeError } from '../../shared/errors.ts';
 import type { DataverseError } from '../errors.ts';
-import { decide, decideAgain, type WriteKind } from './decisions.ts';
+import { decide, decideAgain, unknownOutcome, type WriteKind } from './decisions.ts';
 import { Effort } from './effort.ts';
 import { Entries, type Entry } from './entries.ts';
 import { addressByKey } from './keys.ts';
@@ -300,7 +299,9 @@ export class Writer {
     }
     const enough = moreToCome ? Math.min(LOOK_UP_KEYS, effort.next('create', 'bulk').rows) : 1;
     if (this.#unresolved.length < enough) return undefined;
-    const page = moreToCome ? LOOK_UP_KEYS : evenShare(this.#unresolved.length, LOOK_UP_KEYS, concurrency, this.#inFlight);
+    const page = moreToCome
+      ? LOOK_UP_KEYS
+      : evenShare(this.#unresolved.length, LOOK_UP_KEYS, concurrency, this.#inFlight);
     return { do: 'lookUp', entries: this.#unresolved.splice(0, page), tries: {} };
   }
 
@@ -351,12 +352,7 @@ export class Writer {
       entries.settle(entry, 'skipped', undefined, error);
       return;
     }
-    const why = reason instanceof BridgeError ? `${reason.message} ` : '';
-    entries.settle(entry, 'rejected', undefined, {
-      code: 'outcomeUnknown',
-      message: `${why}Whether this row was written is not known.`,
-      hint: error.hint ?? 'Send the row again; that is safe.',
-    });
+    entries.settle(entry, 'rejected', undefined, unknownOutcome(reason));
   }
 }
 

@@ -140,9 +140,8 @@ export function simulateService(options: SimulationOptions) {
       if (holder !== undefined && holder !== id) throw new Refused(412, '0x80060892');
     }
     const { '@odata.type': _, '@odata.id': __, ...values } = row;
-    // An upsert by key carries no id, and its key stands in its address only.
     const number = keyIn(row);
-    const target = id ?? `made-${number ?? rows.size}`;
+    const target = targetOf(row);
     const createdon = rows.get(target)?.['createdon'] ?? new Date(clock.now()).toISOString().replace(/\.\d+/, '');
     rows.set(target, {
       ...(number !== undefined && { accountnumber: number }),
@@ -158,8 +157,10 @@ export function simulateService(options: SimulationOptions) {
     if (number !== undefined) return owner('accountnumber', number);
     return row['accountid'] === undefined ? undefined : String(row['accountid']);
   };
+  /** An upsert by key carries no id, and its key stands in its address only. */
+  const targetOf = (row: Row): string => idOf(row) ?? `made-${keyIn(row)}`;
   const undoable = (operations: readonly Operation[]): void => {
-    const before = operations.map(({ row }) => ({ id: idOf(row) ?? '', row: rows.get(idOf(row) ?? '') }));
+    const before = operations.map(({ row }) => ({ id: targetOf(row), row: rows.get(targetOf(row)) }));
     try {
       operations.forEach(carryOut);
     } catch (error) {
