@@ -11,7 +11,6 @@ import { errorReply, type Session } from './operations.ts';
 import type { Reply } from './reply.ts';
 import type { ApiRequest, OperationFacts } from './request.ts';
 import { factsOf } from './route.ts';
-import type { Caller } from './security.ts';
 import { sendBadly } from './sending.ts';
 import type { Visit } from './web-servers.ts';
 
@@ -42,74 +41,100 @@ export async function serve(emulator: Emulator, incoming: IncomingMessage, respo
   }
 }
 
+/** One request to the Web API in progress. */
+interface Exchange {
+  readonly emulator: Emulator;
+  readonly request: HttpRequest;
+  readonly facts: OperationFacts;
+  readonly requestId: string;
+  readonly visit: Visit;
+  /** Who signed in. */
+  userId?: string;
+}
+
 async function serveApi(
   emulator: Emulator,
   incoming: IncomingMessage,
   response: ServerResponse,
   url: string,
 ): Promise<void> {
-  const { env } = emulator;
+  const { clock } = emulator.env;
+  const { signal } = emulator.stopping;
   const visit = emulator.webServers.visit(incoming.headers.cookie);
-  const request = await apiRequest(emulator, incoming, url);
-  const facts = request.path === undefined ? { message: 'Unknown' } : factsOf(env, { ...request, path: request.path });
-  const requestId = env.newId();
-  const clientRequestId = request.headers.get('x-ms-client-request-id');
-  let userId: string | undefined;
-  const log = (status: number, of: OperationFacts, inBatch?: { method: string; path: string }) =>
-    emulator.calls.add({
-      method: inBatch?.method ?? request.method,
-      path: inBatch?.path ?? url,
-      ...(of.table === undefined ? {} : { table: of.table }),
-      message: of.message,
-      ...(of.rows === undefined ? {} : { rows: of.rows }),
-      status,
-      time: isoTime(env.clock.now()),
-      ...(userId === undefined ? {} : { userId }),
-      ...(clientRequestId === undefined ? {} : { clientRequestId }),
-      inBatch: inBatch !== undefined,
-    });
+  const exchange = openExchange(emulator, await apiRequest(emulator, incoming, url), visit);
+  const { request, facts } = exchange;
 
   const intervention = emulator.rules.intervene({ method: request.method, path: url }, facts);
-  if (intervention.delayMs > 0) await env.clock.sleep(intervention.delayMs, emulator.stopping.signal);
+  if (intervention.delayMs > 0) await clock.sleep(intervention.delayMs, signal);
   visit.exclude(intervention.delayMs);
-  const resetNow = () => {
-    log(0, facts);
-    incoming.socket.destroy();
-  };
-  if (intervention.reset === 'before') return resetNow();
-  if (intervention.reply) {
-    log(intervention.reply.status, facts);
-    send(response, intervention.reply, commonHeaders(emulator, visit, requestId));
-    return;
-  }
+  const worked =
+    intervention.reply || intervention.reset === 'before'
+      ? { reply: intervention.reply, lateMs: 0 }
+      : await carryOut(exchange, signal);
+  const lateMs = intervention.lateMs + worked.lateMs;
+  if (lateMs > 0) await clock.sleep(lateMs, signal);
+
+  const reply = intervention.reset === undefined ? worked.reply : undefined;
+  note(exchange, reply?.status ?? 0, facts);
+  const common = commonHeaders(exchange);
+  if (!reply) incoming.socket.destroy();
+  else if (intervention.sending) await sendBadly(response, reply, common, intervention.sending, { clock, signal });
+  else send(response, reply, common);
+}
+
+function openExchange(emulator: Emulator, request: HttpRequest, visit: Visit): Exchange {
+  const { path } = request;
+  const facts = path === undefined ? { message: 'Unknown' } : factsOf(emulator.env, { ...request, path });
+  return { emulator, request, facts, requestId: emulator.env.newId(), visit };
+}
+
+/**
+ * Does what the request asks for, and takes the time that it has to. Without a reply the connection is to be reset; `lateMs`
+ * is how long rules for operations inside a `$batch` put off its answer.
+ */
+async function carryOut(
+  exchange: Exchange,
+  signal: AbortSignal,
+): Promise<{ reply: Reply | undefined; lateMs: number }> {
+  const { emulator, request, facts, requestId, visit } = exchange;
   const effort = newEffort();
-  let lateMs = intervention.lateMs;
-  const reply = await apiReply(emulator, request, facts, requestId, {
+  let lateMs = 0;
+  const reply = await apiReply(exchange, {
     effort,
-    signedIn: (caller) => {
-      userId = caller.userId;
-      visit.enter(caller.userId);
-    },
     intervene: (one, of) => {
       const path = innerPath(request.root, one);
       const inner = emulator.rules.intervene({ method: one.method, path, inBatch: true }, of);
       lateMs += inner.delayMs + inner.lateMs;
       return inner;
     },
-    noteOperation: (one, of, status) => log(status, of, { method: one.method, path: withQuery(one) }),
+    noteOperation: (one, of, status) => note(exchange, status, of, { method: one.method, path: withQuery(one) }),
   });
-  await env.customizing.over(requestId);
+  await emulator.env.customizing.over(requestId);
   if (facts.message === 'Batch') effort.batchOperations = facts.rows ?? 0;
-  await visit.finish(effort, emulator.stopping.signal);
-  if (lateMs > 0) await env.clock.sleep(lateMs, emulator.stopping.signal);
-  if (!reply || intervention.reset === 'after') return resetNow();
-  log(reply.status, facts);
-  const common = commonHeaders(emulator, visit, requestId);
-  if (!intervention.sending) send(response, reply, common);
-  else {
-    const { clock } = env;
-    await sendBadly(response, reply, common, intervention.sending, { clock, signal: emulator.stopping.signal });
-  }
+  await visit.finish(effort, signal);
+  return { reply, lateMs };
+}
+
+/** Writes into the call log; `inBatch`: an operation inside the request. */
+function note(
+  { emulator, request, userId }: Exchange,
+  status: number,
+  of: OperationFacts,
+  inBatch?: { method: string; path: string },
+): void {
+  const clientRequestId = request.headers.get('x-ms-client-request-id');
+  emulator.calls.add({
+    method: inBatch?.method ?? request.method,
+    path: inBatch?.path ?? request.url,
+    ...(of.table === undefined ? {} : { table: of.table }),
+    message: of.message,
+    ...(of.rows === undefined ? {} : { rows: of.rows }),
+    status,
+    time: isoTime(emulator.env.clock.now()),
+    ...(userId === undefined ? {} : { userId }),
+    ...(clientRequestId === undefined ? {} : { clientRequestId }),
+    inBatch: inBatch !== undefined,
+  });
 }
 
 const withQuery = ({ path, rawQuery }: ApiRequest): string => (rawQuery === '' ? path : `${path}?${rawQuery}`);
@@ -154,19 +179,18 @@ async function apiRequest(emulator: Emulator, incoming: IncomingMessage, url: st
 }
 
 async function apiReply(
-  emulator: Emulator,
-  request: HttpRequest,
-  facts: OperationFacts,
-  requestId: string,
-  notes: { signedIn(caller: Caller): void } & Pick<Session, 'effort' | 'intervene' | 'noteOperation'>,
+  exchange: Exchange,
+  notes: Pick<Session, 'effort' | 'intervene' | 'noteOperation'>,
 ): Promise<Reply | undefined> {
+  const { emulator, request, facts, requestId, visit } = exchange;
   const { env } = emulator;
   const noteFault = (error: unknown) =>
     emulator.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
   const api: ApiRequest = { ...request, path: request.path ?? '' };
   try {
     const caller = await emulator.authenticate(request.headers.get('authorization'));
-    notes.signedIn(caller);
+    exchange.userId = caller.userId;
+    visit.enter(caller.userId);
     if (request.oversized) throw tooLarge();
     if (request.url.length > URL_MAX) throw urlTooLong();
     if (request.path === undefined) throw segmentNotFound(request.url);
@@ -177,9 +201,7 @@ async function apiReply(
       correlationId:
         request.headers.get('x-ms-correlation-request-id') ?? request.headers.get('x-ms-correlation-id') ?? env.newId(),
       requestId,
-      effort: notes.effort,
-      intervene: notes.intervene,
-      noteOperation: notes.noteOperation,
+      ...notes,
       noteFault,
       runSynchronousSteps: emulator.runSynchronousSteps,
       publish(events) {
@@ -193,7 +215,7 @@ async function apiReply(
 }
 
 /** What the service sends with every answer. */
-const commonHeaders = (emulator: Emulator, visit: Visit, requestId: string): Record<string, string> => ({
+const commonHeaders = ({ emulator, visit, requestId }: Exchange): Record<string, string> => ({
   'Cache-Control': 'no-cache',
   'OData-Version': '4.0',
   'x-ms-service-request-id': requestId,
