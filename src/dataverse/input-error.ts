@@ -11,11 +11,12 @@ export interface InputFault {
 /** What a caller gave names things that are not there, or cannot be sent as it is; nothing was sent. */
 export class InputError extends BridgeError {
   /** The HTTP status of its answer. */
-  readonly status = 400;
+  readonly status: 400 | 403;
   readonly faults: readonly InputFault[];
 
   constructor(path: string, code: string, message: string, options: { hint?: string | undefined } = {}) {
     super(code, message, options);
+    this.status = code === 'tableNotAllowed' ? 403 : 400;
     this.faults = [{ path, code, message }];
   }
 }

@@ -46,7 +46,20 @@ const readQuery = z.object({
 const writeQuery = z.object({ connection: connectionName(), select: select(), formatted: formatted() });
 const deleteQuery = z.object({ connection: connectionName() });
 
-const values = z.record(z.string().max(128), z.unknown(), { error: 'It must be an object of columns and values.' });
+const MOST_COLUMNS = 2_000;
+const LONGEST_NAME = 128;
+
+/** An object as it came; a schema of members would pass over `__proto__`, which is a column that there is not. */
+const values = z.custom<Readonly<Record<string, unknown>>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.keys(value).length <= MOST_COLUMNS &&
+    Object.keys(value).every((name) => name.length <= LONGEST_NAME),
+  `It must be an object of ${MOST_COLUMNS} columns at most and their values.`,
+);
+const valuesShown = z.record(z.string().max(LONGEST_NAME), z.unknown());
 const row = z.looseObject({});
 const created = z.looseObject({ id: z.guid().optional() });
 
@@ -90,6 +103,7 @@ export function rowRoutes(services: Services): readonly Route[] {
       requestHeaders: PREFERENCE,
       query: writeQuery,
       body: values,
+      bodySchema: valuesShown,
       largestBody: LARGEST_ROW_BYTES,
       answers: createAnswers,
       example: { path: { table: 'account' }, body: { name: 'Contoso Ltd', numberofemployees: 12 }, status: 201 },
@@ -125,6 +139,7 @@ export function rowRoutes(services: Services): readonly Route[] {
       requestHeaders: { ...PREFERENCE, ...IF_MATCH },
       query: writeQuery,
       body: values,
+      bodySchema: valuesShown,
       largestBody: LARGEST_ROW_BYTES,
       answers: writeAnswers,
       example: { path: { table: 'account', key: '{id}' }, body: { name: 'Contoso Inc' }, status: 204 },
@@ -141,6 +156,7 @@ export function rowRoutes(services: Services): readonly Route[] {
       requestHeaders: { ...PREFERENCE, ...IF_MATCH, ...IF_NONE_MATCH },
       query: writeQuery,
       body: values,
+      bodySchema: valuesShown,
       largestBody: LARGEST_ROW_BYTES,
       answers: { ...writeAnswers, ...createAnswers },
       example: { path: { table: 'account', key: '{id}' }, body: { name: 'Contoso Ltd' }, status: 204 },
@@ -185,6 +201,7 @@ export function rowRoutes(services: Services): readonly Route[] {
       requestHeaders: { ...PREFERENCE, ...IF_MATCH },
       query: writeQuery.extend({ key: key() }),
       body: values,
+      bodySchema: valuesShown,
       largestBody: LARGEST_ROW_BYTES,
       answers: writeAnswers,
       example: { path: { table: 'account' }, query: { key: '{id}' }, body: { name: 'Contoso Inc' }, status: 204 },
@@ -201,6 +218,7 @@ export function rowRoutes(services: Services): readonly Route[] {
       requestHeaders: { ...PREFERENCE, ...IF_MATCH, ...IF_NONE_MATCH },
       query: writeQuery.extend({ key: key() }),
       body: values,
+      bodySchema: valuesShown,
       largestBody: LARGEST_ROW_BYTES,
       answers: { ...writeAnswers, ...createAnswers },
       example: { path: { table: 'account' }, query: { key: '{id}' }, body: { name: 'Contoso Ltd' }, status: 204 },

@@ -69,6 +69,7 @@ export function namesIn(metadata: Metadata, path: string, signal: AbortSignal | 
       steps += 1;
       if (steps > MOST_STEPS) throw fault(`More than ${MOST_STEPS} steps lead to other tables.`);
       const found = await find(table, property);
+      metadata.assertAllowed(found.table);
       return { ...found, target: await metadata.shape(found.table, signal) };
     },
   };

@@ -17,6 +17,11 @@ test('with BRIDGE_WRITES=stopped an upsert is refused before anything is sent', 
 });
 
 test.each([
+  ['POST', 'tables/account/rows', { name: 'A' }],
+  ['PATCH', 'tables/account/rows/6d81597f-0f9f-4711-8122-000d3aa2331c', { name: 'A' }],
+  ['PUT', 'tables/account/rows/6d81597f-0f9f-4711-8122-000d3aa2331c', { name: 'A' }],
+  ['PUT', 'tables/account/row?key=6d81597f-0f9f-4711-8122-000d3aa2331c', { name: 'A' }],
+  ['DELETE', 'tables/account/rows/6d81597f-0f9f-4711-8122-000d3aa2331c', undefined],
   ['POST', 'batch', [{ collection: 'accounts', action: 'create', data: { name: 'A' } }]],
   ['POST', 'raw', { path: 'accounts', method: 'POST', data: { name: 'A' } }],
   ['POST', 'tables/account/columns', { SchemaName: 'new_Balance', AttributeType: 'Money' }],
