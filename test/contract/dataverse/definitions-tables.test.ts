@@ -53,18 +53,33 @@ describe('a new table', () => {
 
   test('that belongs to the organization has no owner', async () => {
     const { call } = await openEnvironment();
-    await call('POST', 'EntityDefinitions', bankAccount({ OwnershipType: 'OrganizationOwned', HasNotes: true }));
+    await call(
+      'POST',
+      'EntityDefinitions',
+      bankAccount({ OwnershipType: 'OrganizationOwned', HasNotes: true, HasActivities: true }),
+    );
     await call('POST', 'new_bankaccounts', { new_accountname: 'Ours' });
     const { json } = await call('GET', 'new_bankaccounts');
     expect(json.value[0]).not.toHaveProperty('_ownerid_value');
+    const id = json.value[0]['new_bankaccountid'];
     expect(json.value[0]._organizationid_value).toMatch(/^[0-9a-f-]{36}$/);
     const note = {
       subject: 'n',
-      'objectid_new_bankaccount@odata.bind': `/new_bankaccounts(${json.value[0].new_bankaccountid})`,
+      'objectid_new_bankaccount@odata.bind': `/new_bankaccounts(${id})`,
     };
     expect((await call('POST', 'annotations', note)).status).toBe(204);
-    const notes = await call('GET', `new_bankaccounts(${json.value[0].new_bankaccountid})/new_bankaccount_Annotations`);
+    const notes = await call('GET', `new_bankaccounts(${id})/new_bankaccount_Annotations`);
     expect(notes.json.value).toHaveLength(1);
+    const task = { subject: 't', 'regardingobjectid_new_bankaccount_task@odata.bind': `/new_bankaccounts(${id})` };
+    expect((await call('POST', 'tasks', task)).status).toBe(204);
+    expect((await call('GET', `new_bankaccounts(${id})/new_bankaccount_Tasks`)).json.value).toHaveLength(1);
+    // Lookups that can point elsewhere do not keep the table from being deleted.
+    expect((await call('DELETE', BANK)).status).toBe(204);
+    for (const set of ['annotations', 'tasks']) expect((await call('GET', set)).json.value).toEqual([]);
+    const objectid = "EntityDefinitions(LogicalName='annotation')/Attributes(LogicalName='objectid')";
+    const targets = await call('GET', `${objectid}/Microsoft.Dynamics.CRM.LookupAttributeMetadata?$select=Targets`);
+    expect(targets.json.Targets).toContain('account');
+    expect(targets.json.Targets).not.toContain('new_bankaccount');
   });
 
   test('keeps what is changed of it, and only labels of the languages that are sent unless they are merged', async () => {

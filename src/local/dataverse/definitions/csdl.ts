@@ -4,6 +4,7 @@ import { definitionSchemas } from './csdl-definitions.ts';
 import { operations } from './csdl-operations.ts';
 import { element } from './csdl-xml.ts';
 import { labelText } from './customize.ts';
+import { relationshipsOf } from './relationship-shape.ts';
 
 // The CSDL document behind `$metadata`, in the form that the service's documentation shows: namespace
 // Microsoft.Dynamics.CRM with the alias mscrm, `crmbaseentity` as the base of all tables, users and teams below `principal`.
@@ -95,11 +96,6 @@ interface Navigation {
   readonly column?: Column;
 }
 
-const list = (table: Table, name: string): Definition[] => {
-  const all = table.raw[name];
-  return Array.isArray(all) ? (all as Definition[]) : [];
-};
-
 /** A table's navigation properties that lead to tables which exist, each name once. */
 function navigationsOf(table: Table, known: ReadonlyMap<string, Table>): Navigation[] {
   const found = new Map<string, Navigation>();
@@ -110,19 +106,22 @@ function navigationsOf(table: Table, known: ReadonlyMap<string, Table>): Navigat
     }
   };
   const relationships = new Map(
-    list(table, 'ManyToOneRelationships').map((one) => [one['ReferencingEntityNavigationPropertyName'], one]),
+    relationshipsOf(table, 'ManyToOneRelationships').map((one) => [
+      one['ReferencingEntityNavigationPropertyName'],
+      one,
+    ]),
   );
   for (const { name, column, target } of table.navigations.values()) {
     const relationship = String(relationships.get(name)?.['SchemaName'] ?? `${table.logicalName}.${name}`);
     add({ name, target, many: false, relationship, column });
   }
-  for (const one of list(table, 'OneToManyRelationships')) {
+  for (const one of relationshipsOf(table, 'OneToManyRelationships')) {
     const name = one['ReferencedEntityNavigationPropertyName'];
     if (typeof name !== 'string' || name === '') continue;
     add({ name, target: String(one['ReferencingEntity']), many: true, relationship: String(one['SchemaName']) });
   }
   for (const [name, { otherTable }] of table.associations) {
-    const pair = list(table, 'ManyToManyRelationships').find((one) =>
+    const pair = relationshipsOf(table, 'ManyToManyRelationships').find((one) =>
       [one['Entity1NavigationPropertyName'], one['Entity2NavigationPropertyName']].includes(name),
     );
     add({ name, target: otherTable, many: true, relationship: String(pair?.['SchemaName']) });

@@ -16,16 +16,17 @@ import { routeKeys } from './key-routes.ts';
 import { type DefinitionSource, definitionsReply, oneDefinitionReply, refuseQuery } from './query.ts';
 import { type RelationshipList, relationshipsOf } from './relationship-shape.ts';
 import { allRelationships, changeRelationship, createRelationship, deleteRelationship } from './relationships.ts';
-import { changeTable, createTable, deleteTable } from './tables.ts';
+import { deleteTable } from './table-deletion.ts';
+import { changeTable, createTable } from './tables.ts';
 import { type DefinitionType, definitionType, isKindOf, navigationTarget, typeNamed } from './types.ts';
 
 type NameSegment = Extract<PathSegment, { kind: 'name' }>;
 
-const LISTS: ReadonlySet<string> = new Set<RelationshipList>([
+const LISTS: readonly RelationshipList[] = [
   'ManyToOneRelationships',
   'OneToManyRelationships',
   'ManyToManyRelationships',
-]);
+];
 
 /** Answers `EntityDefinitions` and what lies below it. */
 export function routeDefinitions(work: Work, operation: Operation): Reply {
@@ -147,7 +148,9 @@ function routeBelow(work: Work, operation: Operation, table: Table, second: Name
   const context = `EntityDefinitions('${table.logicalName}')/${second.name}`;
   if (second.name === 'Keys') return routeKeys(work, operation, table, second.predicate);
   if (second.name === 'Attributes') return routeColumns(work, operation, table, second, rest);
-  if (LISTS.has(second.name)) return routeRelationshipList(work, operation, table, second, rest, context);
+  const list = LISTS.find((name) => name === second.name);
+  if (list)
+    return routeRelationshipList(work, operation, relationshipsOf(table, list), { list, context }, second, rest);
   requireGet(operation);
   const [definition = {}] = definitionOf(work, table);
   const type = typeNamed('EntityMetadata');
@@ -272,15 +275,13 @@ function addressOf(operation: Operation, table: Table): string {
 function routeRelationshipList(
   work: Work,
   operation: Operation,
-  table: Table,
+  all: readonly Definition[],
+  { list, context }: { list: RelationshipList; context: string },
   segment: NameSegment,
   rest: NameSegment[],
-  context: string,
 ): Reply {
-  const name = segment.name as RelationshipList;
-  const type = typeNamed(`${name === 'ManyToManyRelationships' ? 'ManyToMany' : 'OneToMany'}RelationshipMetadata`);
+  const type = typeNamed(`${list === 'ManyToManyRelationships' ? 'ManyToMany' : 'OneToMany'}RelationshipMetadata`);
   const below = rest[0]?.qualified && castOf(rest[0], type) ? rest.slice(1) : rest;
-  const all = relationshipsOf(table, name);
   if (!segment.predicate) {
     requireGet(operation);
     if (below[0]) throw segmentNotFound(below[0].name);
