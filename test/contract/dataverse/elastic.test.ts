@@ -107,7 +107,7 @@ describe('the recorded exchanges', () => {
     expect((await call('GET', `${SET}/$count`)).text).toBe('0');
   });
 
-  test('with many rows are answered alike', async () => {
+  test('with many rows, and the one that deletes the table, are answered alike', async () => {
     const { call, ids, replay } = await open();
     const { answer, response } = await replay('CreateMultiple');
     expect(Object.keys(answer.json)).toEqual(Object.keys(JSON.parse(response.body)));
@@ -123,6 +123,8 @@ describe('the recorded exchanges', () => {
     expect(powers.sort()).toEqual([602, 604, 606]);
     await replay('DeleteMultiple');
     expect((await call('GET', SET)).json.value).toEqual([]);
+    await replay('Delete table');
+    expect((await call('GET', SET)).status).toBe(404);
   });
 
   test('that are not emulated are refused: making the table, and queries in the language of Cosmos DB', async () => {

@@ -1,5 +1,5 @@
 import { badPayload, definitionNotFound, methodNotAllowed } from '../errors.ts';
-import { type AlternateKey, keyDefinition } from '../keys.ts';
+import { type AlternateKey, elasticKeysFixed, keyDefinition } from '../keys.ts';
 import type { Table } from '../metadata.ts';
 import type { Predicate } from '../odata/ast.ts';
 import { noContent, type Reply } from '../reply.ts';
@@ -30,6 +30,7 @@ export function routeKeys(work: Work, operation: Operation, table: Table, predic
     operation: 'DeleteEntityKey',
     privilege: 'prvDeleteEntityKey',
   });
+  if (table.isElastic) throw elasticKeysFixed();
   env.keys.remove(key);
   removeFromSolutions(work, key.id);
   return changeReply(change, noContent());
