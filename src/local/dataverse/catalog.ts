@@ -101,7 +101,7 @@ export function openCatalog(store?: Store): Catalog {
       const sides = sidesOf(relationship).filter((side) => shipped.has(side));
       const isShipped = sides.some((side) => hasRelationship(untouched(side).raw, relationship));
       const name = relationshipName(relationship);
-      if (isShipped) custom.save('relationship', '', name, relationship && { ...relationship, Deleted: true });
+      if (isShipped) custom.save('relationship', '', name, { ...relationship, Deleted: true });
       else custom.forget('relationship', '', name);
       reloadSides(relationship);
     },

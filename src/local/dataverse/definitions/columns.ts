@@ -98,6 +98,7 @@ function requireFree(table: Table, definition: Definition, taken: (name: string,
   if (table.navigations.has(name) || table.collections.has(name)) throw columnMatchesNavigation(name);
 }
 
+/** A table's columns in the Web API's form. */
 export const columnsOf = (table: Table): Definition[] => {
   const columns = table.raw['Attributes'];
   return Array.isArray(columns) ? columns.filter(isJsonObject) : [];
