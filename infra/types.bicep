@@ -48,6 +48,11 @@ type connectionSettings = {
   @minValue(1)
   @maxValue(52)
   maxConcurrency: int?
+
+  @description('Percent of the limits of the application user that the app may use; the rest is left to others that sign in as the same user. Left out: all.')
+  @minValue(1)
+  @maxValue(100)
+  budget: int?
 }
 
 @export()

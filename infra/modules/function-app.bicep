@@ -97,6 +97,7 @@ var connectionEntries = flatten(map(connections, each => [
   { name: 'Dataverse__${each.name}__tokenUrl', value: each.?tokenUrl ?? '' }
   { name: 'Dataverse__${each.name}__allowedTables', value: join(each.?allowedTables ?? [], ',') }
   { name: 'Dataverse__${each.name}__maxConcurrency', value: string(each.?maxConcurrency ?? '') }
+  { name: 'Dataverse__${each.name}__budget', value: string(each.?budget ?? '') }
 ]))
 var webhookEntries = flatten(map(webhooks, each => [
   { name: 'Webhook__${each.name}__secretName', value: each.secretName }

@@ -23,7 +23,7 @@ param redundancy string
 param softDeleteDays int
 
 var deploymentContainer = 'deployment'
-var containerNames = ['activations', 'health', 'inbox', 'webhook-bodies']
+var containerNames = ['activations', 'health', 'inbox', 'pace', 'webhook-bodies']
 var queueNames = ['activation-runs', 'activation-chunks', 'webhook-events']
 var tableNames = ['activationruns', 'activationstates', 'querypages', 'webhookevents']
 

@@ -30,6 +30,8 @@ export interface ConnectionSettings {
   /** Logical names of the tables that this connection may touch; undefined = no restriction of ours. */
   readonly allowedTables: ReadonlySet<string> | undefined;
   readonly maxConcurrency: number;
+  /** Part of the application user's limits that the app may use, above 0 and up to 1. */
+  readonly budget: number;
 }
 
 const TENANT = /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9][a-z0-9.-]*\.[a-z]{2,})$/i;
@@ -47,6 +49,7 @@ const CONNECTION_PROPERTIES = [
   'tokenUrl',
   'allowedTables',
   'maxConcurrency',
+  'budget',
 ];
 const CREDENTIAL_KINDS: readonly CredentialKind[] = ['managedIdentity', 'vaultKey', 'certificate', 'secret'];
 
@@ -74,6 +77,11 @@ export function parseConnection(
   const maxConcurrency = reader.optional('maxConcurrency', 8, (text) =>
     /^[1-9]\d?$/.test(text) && Number(text) <= 52 ? Number(text) : fault('must be a whole number from 1 to 52'),
   );
+  const budget = reader.optional('budget', 1, (text) =>
+    /^[1-9]\d?\d?$/.test(text) && Number(text) <= 100
+      ? Number(text) / 100
+      : fault('must be a percentage from 1 to 100'),
+  );
   if (reader.faults.length > 0 || !url || !tenantId || !clientId || !credential) return { faults: reader.faults };
   return {
     name,
@@ -86,6 +94,7 @@ export function parseConnection(
     authority: tokenUrl ?? `${url.authority}/${tenantId}`,
     allowedTables,
     maxConcurrency,
+    budget,
   };
 }
 

@@ -15,12 +15,14 @@ import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf, unreachable } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
+import type { LeaseStore } from '../storage/leases.ts';
 import { observed } from '../telemetry/observe.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
 import type { Credential } from './credential.ts';
 import { type ClientProof, createEntraClient } from './entra-client.ts';
 import { ConnectionError } from './errors.ts';
 import { createManagedIdentityCredential } from './managed-identity-credential.ts';
+import { SharedPace } from './shared-pace.ts';
 import { createTokenSource } from './token-source.ts';
 import { openVault, type Vault } from './vault.ts';
 import { certificateSource, secretSource, vaultKeySource } from './version-sources.ts';
@@ -72,6 +74,8 @@ export interface ConnectionsOptions {
   readonly newId: NewId;
   readonly log: (message: string, facts: Readonly<Record<string, unknown>>) => void;
   readonly telemetry?: Telemetry;
+  /** Where the app's instances agree on their pace; without, each has its own. */
+  readonly leases?: (() => LeaseStore) | undefined;
 }
 
 /** Makes each connection at its first use and keeps it. */
@@ -86,13 +90,16 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return vault;
   };
   const open = (connection: ConnectionSettings): OpenConnection => connect(connection, vaultOf, options);
+  /** Only connections that are saved send rows in bulk. */
+  const openSaved = (connection: ConnectionSettings): OpenConnection =>
+    connect(connection, vaultOf, options, options.leases?.());
   return {
     vault: vaultOf,
     open,
     get(name) {
       let entry = opened.get(name);
       if (!entry) {
-        entry = open(connectionSettings(settings, name));
+        entry = openSaved(connectionSettings(settings, name));
         opened.set(name, entry);
       }
       return entry.connection;
@@ -103,7 +110,12 @@ export function createConnections(options: ConnectionsOptions): Connections {
   };
 }
 
-function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: ConnectionsOptions): OpenConnection {
+function connect(
+  settings: ConnectionSettings,
+  vaultOf: () => Vault,
+  options: ConnectionsOptions,
+  leases?: LeaseStore,
+): OpenConnection {
   const { clock, random, newId } = options;
   const log: ConnectionsOptions['log'] = (message, facts) =>
     options.log(message, { connection: settings.name, ...facts });
@@ -121,7 +133,9 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
   );
   const { origin, pathname: apiPath } = new URL(settings.apiUrl);
   const { transport, close } = poolTransport(origin, settings.maxConcurrency);
-  const pace = createPace({ clock, maxConcurrency: settings.maxConcurrency });
+  const share = leases && new SharedPace({ user: settings, leases, clock, newId, log });
+  const { maxConcurrency, budget } = settings;
+  const pace = createPace({ clock, maxConcurrency, budget, ...(share && { share }) });
   const client = createDataverseClient({
     apiUrl: settings.apiUrl,
     tokens: token,
@@ -153,7 +167,10 @@ function connect(settings: ConnectionSettings, vaultOf: () => Vault, options: Co
       apiPath,
       assertWritable,
     },
-    close,
+    async close() {
+      await close();
+      await share?.close();
+    },
   };
 }
 

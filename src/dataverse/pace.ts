@@ -1,4 +1,5 @@
 import type { Clock } from '../shared/clock.ts';
+import { abortable } from './abortable.ts';
 import { DataverseError } from './errors.ts';
 import type { ServiceLimit } from './limits.ts';
 import { createUsageWindow } from './usage-window.ts';
@@ -51,10 +52,36 @@ export interface PaceOptions {
   readonly clock: Clock;
   /** Most concurrent calls of the connection's settings. */
   readonly maxConcurrency: number;
-  /** Concurrent calls left to others of the same application user, of those that the service recommends. */
-  readonly freeConcurrency?: number;
-  /** Part of the user's limits per window that may be used here, above 0 and up to 1. */
-  readonly windowShare?: number;
+  /** Part of the user's limits that this app may use, of each window and of the concurrent calls; above 0 and up to 1. */
+  readonly budget?: number;
+  /** What all instances of the app agree on; left out, this one is alone. */
+  readonly share?: PaceShare;
+}
+
+/** What all instances agree on that send as one application user. */
+export interface PaceShare {
+  /** Bulk calls that this instance may have at the same time; undefined where nobody can tell, and its own pace has to do. */
+  readonly slots: number | undefined;
+  /** Part of the user's limits per window that falls to this instance, above 0 and up to 1. */
+  readonly part: number;
+  /** Milliseconds since 1970 until which nobody sends. */
+  readonly blockedUntil: number;
+  /** Makes sure that `blockedUntil` is not old; undefined where it is not. Never rejects, and waits for a moment at most. */
+  refresh(): Promise<void> | undefined;
+  /** Told whenever it changes. */
+  tell(demand: Demand): void;
+  /** Has all instances wait until then. */
+  block(until: number): void;
+  /** `listener` is called when any of this may have changed. */
+  watch(listener: () => void): void;
+}
+
+/** The bulk calls of an instance. */
+export interface Demand {
+  readonly active: number;
+  readonly waiting: number;
+  /** Calls that all instances together may have at the same time. */
+  readonly ceiling: number;
 }
 
 /** A program starts low and learns what it may do (Dataverse, "Service protection API limits", "Let the server tell you"). */
@@ -78,17 +105,19 @@ interface Waiting {
 }
 
 /**
- * The pace of this process alone: additive increase, multiplicative decrease. Each success adds one concurrent call up
+ * The pace of this process: additive increase, multiplicative decrease. Each success adds one concurrent call up
  * to the ceiling until the first 429; from then on one round of successes adds one. A 429 halves, and holds everybody
- * for as long as `Retry-After` says. A window that was used up once is not used up again.
+ * for as long as `Retry-After` says. A window that was used up once is not used up again. With a `share`, bulk calls need
+ * one of its slots besides, and a 429 that another instance met counts as one met here.
  */
 export function createPace(options: PaceOptions): Pace {
-  const { clock, maxConcurrency, freeConcurrency = 0, windowShare = 1 } = options;
-  const usage = createUsageWindow({ share: windowShare, limits: DOCUMENTED_LIMITS });
+  const { clock, maxConcurrency, budget = 1, share } = options;
+  const usage = createUsageWindow({ share: budget, limits: DOCUMENTED_LIMITS });
   const waiting: Waiting[] = [];
   let hint: number | undefined;
   let concurrency = Math.min(STARTING_CONCURRENCY, ceiling());
   let active = 0;
+  let activeBulk = 0;
   let blockedUntil = 0;
   let refusals = 0;
   let refusedInRow = 0;
@@ -96,20 +125,24 @@ export function createPace(options: PaceOptions): Pace {
   let alarm: { readonly at: number; readonly off: AbortController } | undefined;
 
   function ceiling(): number {
-    return Math.max(1, Math.min(hint ?? maxConcurrency, maxConcurrency, MOST_CONCURRENT) - freeConcurrency);
+    return Math.max(1, Math.floor(Math.min(hint ?? maxConcurrency, maxConcurrency, MOST_CONCURRENT) * budget));
   }
 
-  const opensAt = (now: number): number => Math.max(blockedUntil, usage.opensAt(now, active));
+  const slots = (): number => share?.slots ?? Number.POSITIVE_INFINITY;
+  const isRoom = (): boolean => active < concurrency && activeBulk < slots();
+  const opensAt = (now: number): number => Math.max(blockedUntil, usage.opensAt(now, active, share?.part));
 
-  const start = (): Turn => {
+  const start = (bulk: boolean): Turn => {
     const refusalsBefore = refusals;
     active += 1;
+    if (bulk) activeBulk += 1;
     let left = false;
     return {
       leave(result) {
         if (left) return;
         left = true;
         active -= 1;
+        if (bulk) activeBulk -= 1;
         learn(result, refusalsBefore);
         drain();
       },
@@ -139,19 +172,32 @@ export function createPace(options: PaceOptions): Pace {
   const throttled = (result: TurnResult, refusalsBefore: number, now: number): void => {
     // Calls that were under way together are refused together; that is one refusal.
     if (refusalsBefore === refusals) {
-      concurrency = Math.max(1, Math.floor(concurrency / 2));
-      refusals += 1;
+      slowDown();
       refusedInRow += 1;
-      successes = 0;
       if (result.limit) usage.learn(now, result.limit);
     }
-    const backoff = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (refusedInRow - 1));
+    const backoff = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.max(0, refusedInRow - 1));
     blockedUntil = Math.max(blockedUntil, now + (result.retryAfterMs ?? backoff));
+    share?.block(blockedUntil);
+  };
+
+  const slowDown = (): void => {
+    concurrency = Math.max(1, Math.floor(concurrency / 2));
+    refusals += 1;
+    successes = 0;
+  };
+
+  /** Takes up what other instances have met. */
+  const heedOthers = (now: number): void => {
+    if (!share || share.blockedUntil <= Math.max(now, blockedUntil)) return;
+    if (blockedUntil <= now) slowDown();
+    blockedUntil = share.blockedUntil;
   };
 
   /** Lets in whom there is room for, and looks again when the limits open. */
   const drain = (): void => {
     const now = clock.now();
+    heedOthers(now);
     for (let at = 0; at < waiting.length; ) {
       const each = waiting[at];
       if (!each) return;
@@ -159,7 +205,7 @@ export function createPace(options: PaceOptions): Pace {
       const open = opensAt(now);
       if (signal?.aborted) each.refuse(signal.reason);
       else if (deadline !== undefined && Math.max(open, now) > deadline) each.refuse(tooLate(open - now));
-      else if (open <= now && (!bulk || active < concurrency)) each.admit();
+      else if (open <= now && (!bulk || isRoom())) each.admit();
       else {
         if (open > now) wakeAt(open);
         at += 1;
@@ -168,6 +214,13 @@ export function createPace(options: PaceOptions): Pace {
       waiting.splice(at, 1);
     }
     if (waiting.length === 0) alarm?.off.abort();
+    tellDemand();
+  };
+
+  const tellDemand = (): void => {
+    if (!share) return;
+    const bulkWaiting = waiting.filter((each) => each.options.bulk).length;
+    share.tell({ active: activeBulk, waiting: bulkWaiting, ceiling: ceiling() });
   };
 
   const wakeAt = (time: number): void => {
@@ -185,18 +238,27 @@ export function createPace(options: PaceOptions): Pace {
     );
   };
 
+  share?.watch(drain);
   return {
     get concurrency() {
-      return concurrency;
+      return Math.max(1, Math.min(concurrency, slots()));
     },
     async enter(entering = {}) {
-      const { signal, deadline, bulk, onHeld } = entering;
+      const { signal, deadline, bulk = false, onHeld } = entering;
       signal?.throwIfAborted();
+      // Whoever has a slot is told of limits as they are met; the others ask.
+      const asked = bulk ? undefined : share?.refresh();
+      if (asked) await abortable(asked, signal);
       const now = clock.now();
+      heedOthers(now);
       const held = opensAt(now) - now;
       if (deadline !== undefined && held > 0 && now + held > deadline) throw tooLate(held);
       if (held > 0) onHeld?.(held);
-      else if (!bulk || (active < concurrency && !waiting.some(({ options: each }) => each.bulk))) return start();
+      else if (!bulk || (isRoom() && !waiting.some(({ options: each }) => each.bulk))) {
+        const turn = start(bulk);
+        tellDemand();
+        return turn;
+      }
       return new Promise<Turn>((resolve, reject) => {
         const end = (): void => signal?.removeEventListener('abort', drain);
         signal?.addEventListener('abort', drain, { once: true });
@@ -204,7 +266,7 @@ export function createPace(options: PaceOptions): Pace {
           options: entering,
           admit() {
             end();
-            resolve(start());
+            resolve(start(bulk));
           },
           refuse(error) {
             end();

@@ -12,8 +12,11 @@ export interface UsageWindow {
    * for what others do learns nothing of its own window.
    */
   learn(now: number, limit: ServiceLimit): void;
-  /** The moment from which on one more call fits, besides `active` ones that are still running. */
-  opensAt(now: number, active: number): number;
+  /**
+   * The moment from which on one more call fits, besides `active` ones that are still running. Of a budget only
+   * `part` (1) falls to us; what was learned was learned of our own calls.
+   */
+  opensAt(now: number, active: number, part?: number): number;
 }
 
 /** What is held back of a window that was used up although its size was known. */
@@ -35,11 +38,8 @@ export interface WindowShare {
  * from the start where only a share of the documented limits may be used.
  */
 export function createUsageWindow({ share, limits }: WindowShare): UsageWindow {
-  const known = new Map<Facet, ServiceLimit & { readonly until: number }>();
-  if (share < 1) {
-    for (const limit of limits)
-      known.set(limit.facet, { ...limit, amount: limit.amount * share, until: Number.POSITIVE_INFINITY });
-  }
+  const given = share < 1 ? limits.map((limit) => ({ ...limit, amount: limit.amount * share })) : [];
+  const learned = new Map<Facet, ServiceLimit & { readonly until: number }>();
   let calls: { at: number; ms: number }[] = [];
   let first = 0;
 
@@ -50,7 +50,7 @@ export function createUsageWindow({ share, limits }: WindowShare): UsageWindow {
       first = 0;
     }
   };
-  const longest = (): number => Math.max(300_000, ...[...known.values()].map(({ windowMs }) => windowMs));
+  const longest = (): number => Math.max(300_000, ...[...learned.values()].map(({ windowMs }) => windowMs));
   const weight = (facet: Facet, ms: number): number => (facet === 'requests' ? 1 : ms);
   // A request counts when it comes, its time when it has ended: of those under way nobody knows how long they take.
   const pending = (facet: Facet, active: number): number => (facet === 'requests' ? active + 1 : 1);
@@ -86,17 +86,18 @@ export function createUsageWindow({ share, limits }: WindowShare): UsageWindow {
       if (mine < limit.amount * MOSTLY_OURS) return;
       // Above twice the limit several web servers count, each for itself; below it what is beyond was still under way.
       const whole = mine < 2 * limit.amount ? Math.min(mine, limit.amount) : mine;
-      const before = known.get(limit.facet);
-      const amount = before ? Math.min(before.amount, whole) * (1 - MARGIN) : whole * share;
-      known.set(limit.facet, { ...limit, amount, until: now + FORGOTTEN_AFTER_MS });
+      const before = learned.get(limit.facet);
+      const amount = before ? Math.min(before.amount, whole) * (1 - MARGIN) : whole;
+      learned.set(limit.facet, { ...limit, amount, until: now + FORGOTTEN_AFTER_MS });
     },
-    opensAt(now, active) {
-      let opensAt = now;
-      for (const limit of known.values()) {
-        if (now > limit.until) known.delete(limit.facet);
-        else opensAt = Math.max(opensAt, opens(limit, now, pending(limit.facet, active)));
-      }
-      return opensAt;
+    opensAt(now, active, part = 1) {
+      const needed = ({ facet }: ServiceLimit): number => pending(facet, active);
+      for (const [facet, { until }] of learned) if (now > until) learned.delete(facet);
+      return Math.max(
+        now,
+        ...given.map((limit) => opens({ ...limit, amount: limit.amount * part }, now, needed(limit))),
+        ...[...learned.values()].map((limit) => opens(limit, now, needed(limit))),
+      );
     },
   };
 }

@@ -35,9 +35,11 @@ export function appRoutes(services: Services): readonly Route[] {
 
 /**
  * What is observed in an invocation belongs to the trace that the host gives it. The exporter is loaded once the first
- * invocation is over, so that a cold start does not wait for it, and sends what is left before the worker ends.
+ * invocation is over, so that a cold start does not wait for it, and sends what is left before the worker ends. What this
+ * instance holds of the pace that it shares with others is theirs at its end.
  */
-export function registerHooks({ telemetry, settings }: Services): void {
+export function registerHooks({ connections, telemetry, settings }: Services): void {
+  app.hook.appTerminate(() => connections.close());
   if (!settings.telemetry) return;
   app.hook.preInvocation((context) => {
     const { traceContext } = context.invocationContext;

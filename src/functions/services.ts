@@ -5,6 +5,7 @@ import { type Activations, createActivations } from '../activations/activations.
 import { dataverseTarget } from '../activations/dataverse-target.ts';
 import { connectionNames, type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type Connections, createConnections } from '../connections/connections.ts';
+import { CONTAINER } from '../connections/shared-pace.ts';
 import { createReadiness, type ReadinessReader } from '../health/readiness.ts';
 import { type HealthRecords, openHealthRecords } from '../health/records.ts';
 import { bearerAuthorization } from '../http/bearer.ts';
@@ -47,15 +48,6 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     connectionString: settings.telemetry?.connectionString,
     credential: settings.telemetry?.identity ? identity : undefined,
   });
-  const connections = createConnections({
-    settings,
-    identity,
-    clock,
-    random: Math.random,
-    newId: newGuid,
-    log,
-    telemetry,
-  });
   const assertSettings = (): void => {
     if (settings.faults.length === 0) return;
     throw new SettingsError(
@@ -69,6 +61,16 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     assertSettings();
     if (!settings.storage) throw new SettingsError('settingsFault', 'No storage account is set.', settings.faults);
     return openStorage(settings.storage, identity);
+  });
+  const connections = createConnections({
+    settings,
+    identity,
+    clock,
+    random: Math.random,
+    newId: newGuid,
+    log,
+    telemetry,
+    leases: settings.storage && settings.faults.length === 0 ? () => storage().leases(CONTAINER) : undefined,
   });
   const healthRecords = once(() => openHealthRecords(storage()));
   return {

@@ -33,6 +33,9 @@ export const isMissing = (error: unknown): boolean => statusOf(error) === 404;
 /** True where the SDK says that the service answered 409. */
 export const isConflict = (error: unknown): boolean => statusOf(error) === 409;
 
+/** True where the SDK says that the service answered 409 or 412: it is another's, or no longer as it was. */
+export const isTaken = (error: unknown): boolean => isConflict(error) || statusOf(error) === 412;
+
 function codeOf(error: unknown): StorageErrorCode {
   // @azure/identity: no credential, or the credential's own service refused it with a status of its own.
   if (error instanceof Error && /^(AuthenticationError|CredentialUnavailableError)$/.test(error.name)) return 'denied';

@@ -3,12 +3,14 @@ import type { StorageSettings } from '../config/settings.ts';
 import { type BlobStore, blobStore } from './blobs.ts';
 import { lazily } from './create-on-first-use.ts';
 import { StorageError } from './errors.ts';
+import { type LeaseStore, leaseStore } from './leases.ts';
 import { type QueueSender, queueSender } from './queues.ts';
 import { type TableStore, tableStore } from './tables.ts';
 
 /** The app's own storage account. Names follow the service's rules: 3 to 63 characters, in lower case with hyphens; tables letters and digits only. */
 export interface Storage {
   blobs(container: string): BlobStore;
+  leases(container: string): LeaseStore;
   queue(name: string): QueueSender;
   table(name: string): TableStore;
 }
@@ -53,6 +55,7 @@ export function openStorage(settings: StorageSettings, credential?: TokenCredent
   };
 
   const blobs = kept((name) => blobStore(name, async () => (await blobService()).getContainerClient(name)));
+  const leases = kept((name) => leaseStore(name, async () => (await blobService()).getContainerClient(name)));
   const queues = kept((name) => queueSender(name, async () => (await queueService()).getQueueClient(name)));
   const tables = kept((name) =>
     tableStore(
@@ -60,7 +63,7 @@ export function openStorage(settings: StorageSettings, credential?: TokenCredent
       lazily(() => tableClient(name)),
     ),
   );
-  return { blobs, queue: queues, table: tables };
+  return { blobs, leases, queue: queues, table: tables };
 }
 
 /** One store for a name, so that concurrent first uses make its container, queue or table once. */

@@ -4,6 +4,7 @@ import type { BlobStore, WriteOptions } from '../../../src/storage/blobs.ts';
 import { StorageError } from '../../../src/storage/errors.ts';
 import type { Storage } from '../../../src/storage/storage.ts';
 import type { StoredEntity, TableCondition, TableStore } from '../../../src/storage/tables.ts';
+import { memoryLeases } from '../../support/leases.ts';
 
 export interface QueuedMessage {
   readonly queue: string;
@@ -30,6 +31,7 @@ export function memoryStorage(
 ): MemoryStorage {
   const { contents, tables } = state;
   const messages: QueuedMessage[] = [];
+  const leases = memoryLeases(now);
   const nextEtag = (): string => {
     state.version += 1;
     return `"${state.version}"`;
@@ -126,6 +128,7 @@ export function memoryStorage(
       }),
     blobs,
     table,
+    leases: () => leases,
     queue: (queue) => ({
       async send(message) {
         messages.push({ queue, message: JSON.parse(JSON.stringify(message)) });
@@ -167,6 +170,7 @@ export function mortalStorage(
     return result;
   };
   const wrapped: Storage = {
+    leases: (container) => storage.leases(container),
     blobs(container) {
       const store = storage.blobs(container);
       return {

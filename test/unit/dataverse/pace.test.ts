@@ -33,8 +33,8 @@ describe('concurrency', () => {
   test.each([
     ['what the service recommends', { maxConcurrency: 8 }, 5, 5],
     ['the setting where more is recommended', { maxConcurrency: 3 }, 40, 3],
-    ['what others leave', { maxConcurrency: 8, freeConcurrency: 2 }, 5, 3],
-    ['one at least', { maxConcurrency: 2, freeConcurrency: 9 }, undefined, 1],
+    ['what the budget leaves of it', { maxConcurrency: 8, budget: 0.6 }, 5, 3],
+    ['one at least', { maxConcurrency: 2, budget: 0.1 }, undefined, 1],
   ])('ends at %s', async (_, options, dopHint, expected) => {
     const pace = createPace({ clock: timeline(), ...options });
     for (let round = 0; round < 5; round += 1) await succeed(pace, { ...fine, dopHint });
@@ -159,7 +159,7 @@ describe('a window that was used up', () => {
 
   test('is not reached where only a share of the documented limits may be used', async () => {
     const clock = timeline();
-    const pace = createPace({ clock, maxConcurrency: 8, windowShare: 0.01 });
+    const pace = createPace({ clock, maxConcurrency: 8, budget: 0.01 });
     const start = clock.now();
     expect(await clock.run(sendMany(clock, pace, 70))).toBe(0);
     expect(clock.now() - start).toBeGreaterThan(299_000);
