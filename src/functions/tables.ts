@@ -4,6 +4,8 @@ import { type KeyStrategy, keyColumns, keyStrategy, readKey } from '../dataverse
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import { type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';
 import { newMeter } from '../dataverse/client.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
+import { type LookupSource, resolveLookups } from '../dataverse/lookups.ts';
 import type { Table } from '../dataverse/table.ts';
 import { toWireRow, unknownColumn } from '../dataverse/values.ts';
 import { bodyChunks } from '../http/body.ts';
@@ -77,6 +79,8 @@ export function tableRoutes(services: Services): readonly Route[] {
 
 /** What the rows of one request have in common. */
 interface Upsert {
+  readonly connection: LookupSource;
+  readonly limits: RequestLimits;
   readonly table: Table;
   readonly strategy: KeyStrategy;
   readonly mode: WriteMode;
@@ -99,7 +103,8 @@ async function upsert(
   const strategy = keyStrategy(table, named);
   assertColumns(table, input);
   assertKeyColumns(named, input);
-  const job: Upsert = { table, strategy, mode, incomplete: false };
+  const limits = { signal: call.signal, deadline: call.deadline, clientRequestId: call.requestId };
+  const job: Upsert = { connection, limits, table, strategy, mode, incomplete: false };
   const meter = newMeter();
   const outcomes = writeRows(
     {
@@ -174,7 +179,7 @@ async function* notingDeadline(job: Upsert, outcomes: AsyncIterable<RowOutcome>)
 /** Turns input rows into rows to write, or into the outcome of one that cannot be written. */
 async function* prepare(job: Upsert, input: InputRows): AsyncGenerator<RowToWrite | RowOutcome> {
   try {
-    for await (const row of input.rows) yield prepareRow(job, row);
+    for await (const row of input.rows) yield await prepareRow(job, row);
   } catch (error) {
     if (!(error instanceof BodyBrokenError)) throw error;
     job.incomplete = true;
@@ -188,7 +193,7 @@ async function* prepare(job: Upsert, input: InputRows): AsyncGenerator<RowToWrit
   }
 }
 
-function prepareRow(job: Upsert, row: InputRow): RowToWrite | RowOutcome {
+async function prepareRow(job: Upsert, row: InputRow): Promise<RowToWrite | RowOutcome> {
   const { table, strategy, mode } = job;
   const { index } = row;
   if (row.error) return { index, key: {}, outcome: 'rejected', error: row.error };
@@ -197,7 +202,9 @@ function prepareRow(job: Upsert, row: InputRow): RowToWrite | RowOutcome {
   if (mode === 'delete') return { index, key, values: {}, newId: newGuid() };
   const columns = keyColumns(table, strategy);
   const values = Object.fromEntries(Object.entries(row.values).filter(([name]) => !columns.includes(name)));
-  const wire = toWireRow(table, values);
+  const resolved = await resolveLookups(job.connection, table, values, job.limits);
+  if (resolved.error) return { index, key, outcome: 'rejected', error: resolved.error };
+  const wire = toWireRow(table, resolved.row);
   if (wire.error) return { index, key, outcome: 'rejected', error: wire.error };
   return { index, key, values: wire.values, newId: newGuid() };
 }

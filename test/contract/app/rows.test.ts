@@ -118,6 +118,26 @@ describe('a lookup', () => {
     expect(cleared.json.primarycontactid).toBeNull();
   });
 
+  test('is bound by key in rows that are written in bulk, too', async () => {
+    await call('POST', 'tables/contact/rows', { body: { lastname: 'Bulk', employeeid: 'E-3' } });
+    const [known, unknown] = [{ key: { employeeid: 'E-3' } }, { key: { employeeid: 'E/none' } }];
+    const answer = await call('POST', 'tables/account/upsert', {
+      headers: { accept: 'application/json' },
+      body: [known, unknown]
+        .map((primarycontactid) => ({ accountnumber: newNumber(), primarycontactid }))
+        .map((row, at) => ({
+          ...row,
+          accountid: `2d81597f-0f9f-4711-8122-00000000000${at}`,
+        })),
+    });
+    expect(answer.json.rows).toMatchObject([
+      { outcome: 'created' },
+      { outcome: 'rejected', error: { code: 'lookupRowUnknown', column: 'primarycontactid' } },
+    ]);
+    const read = await call('GET', `tables/account/rows/${answer.json.rows[0].id}?select=primarycontactid`);
+    expect(read.json.primarycontactid.name).toBe('Bulk');
+  });
+
   test('to several tables is bound to the one that is named, owners and regarding rows too', async () => {
     const account = await newAccount();
     const contact = await call('POST', 'tables/contact/rows', {
