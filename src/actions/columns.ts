@@ -1,4 +1,5 @@
-import type { ColumnsQuery, Schema, SchemaCall } from '../dataverse/schema.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
+import type { ColumnsQuery, Schema } from '../dataverse/schema.ts';
 import { type Definition, memberOf, propertyOf, readDefinition, typeOf } from '../dataverse/schema-form.ts';
 
 export interface ColumnsRequest {
@@ -48,7 +49,7 @@ export async function listColumns(
   schema: Schema,
   table: string,
   request: ColumnsRequest,
-  call: SchemaCall,
+  call: RequestLimits,
 ): Promise<readonly Definition[]> {
   const columns = await schema.columns(table, queryOf(request), call);
   return columns
@@ -62,7 +63,7 @@ export async function describeColumn(
   table: string,
   column: string,
   request: ColumnsRequest,
-  call: SchemaCall,
+  call: RequestLimits,
 ): Promise<Definition> {
   const found = await schema.column(table, column, queryOf(request), call);
   const type = typeOf(found);

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { sendBatch } from '../dataverse/batch.ts';
-import type { DataverseClient, DataverseRequest } from '../dataverse/client.ts';
-import { DataverseError, errorFromAnswer } from '../dataverse/errors.ts';
+import { DataverseError } from '../dataverse/errors.ts';
 import { type FetchCookie, pageOf, parseFetchXml, readCookie, withPage, writeXml } from '../dataverse/fetch-xml.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
 import { InputError } from '../dataverse/input-error.ts';
 import type { Metadata } from '../dataverse/metadata.ts';
+import { LONGEST_IN_BATCH, type Reader, readJson } from '../dataverse/read-json.ts';
 import { type Row, readRow } from '../dataverse/read-row.ts';
-import { asErrorAnswer } from '../dataverse/wire/batch.ts';
+import { metadataVersion } from '../dataverse/wire/annotations.ts';
 import {
   actingAs,
   annotationsIn,
@@ -17,8 +17,6 @@ import {
   wantsFormatted,
 } from '../dataverse/wire/fetch.ts';
 import { BridgeError } from '../shared/errors.ts';
-import { parseExactJson } from '../shared/exact-json.ts';
-import type { NewId } from '../shared/ids.ts';
 
 export interface FetchRequest {
   /** Logical name, entity set name or MetadataId of the table whose rows the query reads. */
@@ -45,15 +43,10 @@ export interface FetchResult {
   readonly count?: number;
 }
 
-export interface FetchContext {
-  readonly client: DataverseClient;
+export interface FetchContext extends Reader {
   readonly metadata: Metadata;
-  /** The path part of the Web API's address, `/api/data/v9.2/`. */
-  readonly apiPath: string;
   readonly allowedTables: ReadonlySet<string> | undefined;
-  readonly newId: NewId;
-  readonly signal?: AbortSignal | undefined;
-  readonly deadline?: number | undefined;
+  readonly limits: RequestLimits;
 }
 
 /** Dataverse gave a page whose cookie is that of the page before: who goes on would read the same rows without end. */
@@ -73,22 +66,30 @@ export class RepeatedPageError extends BridgeError<'pageRepeated'> {
  * throws.
  */
 export async function fetchRows(context: FetchContext, request: FetchRequest): Promise<FetchResult> {
-  const { metadata, signal } = context;
+  const { metadata, limits } = context;
   const query = parseFetchXml(request.xml);
   const cookie = request.cookie === undefined ? undefined : readCookie(request.cookie);
   const paged = withPage(query.root, { page: request.page, pageSize: request.pageSize, cookie });
-  const table = await metadata.shape(request.table, signal);
+  const table = await metadata.shape(request.table, limits.signal);
   if (query.table !== table.logicalName) {
     throw new InputError('xml', 'tableDiffers', `The query reads '${query.table}', not '${table.logicalName}'.`, {
       hint: 'Name the same table in the entity element and in table.',
     });
   }
   await assertReachable(context, query.tables);
-  const found = await send(context, fetchPath(table.entitySetName, writeXml(paged)), {
-    ...fetchAnnotations(request.annotations),
-    ...actingAs(request.impersonate),
-  });
-  const { value } = rows.parse(found);
+  const path = fetchPath(table.entitySetName, writeXml(paged));
+  if (path.length > LONGEST_IN_BATCH) {
+    throw new InputError(
+      'xml',
+      'xmlInvalid',
+      `The query is longer than ${LONGEST_IN_BATCH} characters once it is encoded.`,
+    );
+  }
+  const headers = { ...fetchAnnotations(request.annotations), ...actingAs(request.impersonate) };
+  const found = await readJson(context, path, headers, context.limits);
+  metadata.noteVersion(metadataVersion(found));
+  const { data: value } = rows.safeParse(found['value']);
+  if (!value) throw new DataverseError('notDataverse', 'The answer to a query holds no rows.');
   const facts = pageFacts(found);
   const next = nextCookie(facts.cookie, cookie);
   const formatted = wantsFormatted(request.annotations);
@@ -107,36 +108,24 @@ export async function fetchRows(context: FetchContext, request: FetchRequest): P
 
 /** Names in a query are logical names; one that is not among the allowed is told for what it is. */
 async function assertReachable(context: FetchContext, tables: readonly string[]): Promise<void> {
-  const { allowedTables, metadata, signal } = context;
+  const { allowedTables, metadata, limits } = context;
   if (!allowedTables) return;
-  for (const table of tables) if (!allowedTables.has(table)) await metadata.shape(table, signal);
+  for (const table of tables) if (!allowedTables.has(table)) await metadata.shape(table, limits.signal);
 }
 
 function nextCookie(annotation: string | undefined, sent: FetchCookie | undefined): string | undefined {
   if (annotation === undefined) return undefined;
-  const { text } = readCookie(annotation);
-  if (text === sent?.text) throw new RepeatedPageError();
-  return text;
+  const next = cookieIn(annotation);
+  if (next === sent?.text) throw new RepeatedPageError();
+  return next;
 }
 
-/** A GET may be longer, but what stands between may cut it off; a request in a batch has no such limit. */
-const LONGEST_PATH = 8_000;
-
-async function send(
-  context: FetchContext,
-  path: string,
-  headers: Readonly<Record<string, string>>,
-): Promise<Record<string, unknown>> {
-  const { client, apiPath, newId, signal, deadline } = context;
-  const request: DataverseRequest = { method: 'GET', path, headers, signal, deadline };
-  if (path.length <= LONGEST_PATH) return answer.parse((await client.send(request)).json());
-  const operation = { method: 'GET', path, headers: { accept: 'application/json', ...headers } } as const;
-  const options = { boundary: newId(), repeatable: true, signal, deadline };
-  const [part] = await sendBatch(client, apiPath, [operation], options);
-  if (!part) throw new DataverseError('notDataverse', 'A batch was answered with no part.');
-  if (part.status >= 300) throw errorFromAnswer(asErrorAnswer(part));
-  return answer.parse(parseExactJson(part.text));
+function cookieIn(annotation: string): string {
+  try {
+    return readCookie(annotation).text;
+  } catch (cause) {
+    throw new DataverseError('notDataverse', 'The cookie of the next page is not understood.', {}, { cause });
+  }
 }
 
-const answer = z.record(z.string(), z.unknown());
-const rows = z.object({ value: z.array(answer) });
+const rows = z.array(z.record(z.string(), z.unknown()));

@@ -1,4 +1,5 @@
-import type { Schema, SchemaCall, SchemaChange } from '../dataverse/schema.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
+import type { Schema, SchemaChange } from '../dataverse/schema.ts';
 import { type Definition, readDefinition } from '../dataverse/schema-form.ts';
 import { labelIn } from '../dataverse/wire/schema.ts';
 
@@ -15,7 +16,7 @@ export interface NewKey {
 const ENGLISH = 1033;
 
 /** A table's alternate keys; only one whose `status` is `Active` addresses rows. */
-export async function listKeys(schema: Schema, table: string, call: SchemaCall): Promise<readonly Definition[]> {
+export async function listKeys(schema: Schema, table: string, call: RequestLimits): Promise<readonly Definition[]> {
   return (await schema.keys(table, call)).map((key) => readDefinition(key));
 }
 

@@ -1,5 +1,6 @@
 import { DataverseError } from '../dataverse/errors.ts';
-import { DETAILS_LISTED, type Schema, type SchemaCall } from '../dataverse/schema.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
+import { DETAILS_LISTED, type Schema } from '../dataverse/schema.ts';
 import { type Definition, memberOf, readDefinition } from '../dataverse/schema-form.ts';
 
 /** What a list of tables may be narrowed to. */
@@ -113,7 +114,7 @@ function fits(text: string, [first = '', ...parts]: readonly string[]): boolean 
 export async function describeTable(
   schema: Schema,
   name: string,
-  { lookupLogicalNames, ...call }: SchemaCall & { readonly lookupLogicalNames: boolean },
+  { lookupLogicalNames, ...call }: RequestLimits & { readonly lookupLogicalNames: boolean },
 ): Promise<Definition> {
   const table = await schema.table(name, call);
   if (!lookupLogicalNames && table['LogicalName'] === name && table['EntitySetName'] !== name) {

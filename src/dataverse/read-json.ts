@@ -24,7 +24,7 @@ export type JsonObject = Readonly<Record<string, unknown>>;
  * stands between may allow less, so that batches begin earlier.
  */
 const LONGEST_ADDRESS = 8_000;
-const LONGEST_IN_BATCH = 64_000;
+export const LONGEST_IN_BATCH = 64_000;
 
 /**
  * Reads a JSON object, through a batch where the address is long. Throws what the client throws, DataverseError

@@ -4,6 +4,7 @@ import { isGuid } from '../shared/ids.ts';
 import { abortable } from './abortable.ts';
 import type { DataverseClient, DataverseResponse } from './client.ts';
 import { DataverseError } from './errors.ts';
+import type { RequestLimits } from './find-row.ts';
 import type { Metadata } from './metadata.ts';
 import { type Definition, typeOf } from './schema-form.ts';
 import {
@@ -24,13 +25,7 @@ import {
   withTypes,
 } from './wire/schema.ts';
 
-export interface SchemaCall {
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds since 1970 by which the answer must have ended. */
-  readonly deadline?: number | undefined;
-}
-
-export interface SchemaChange extends SchemaCall {
+export interface SchemaChange extends RequestLimits {
   /** Unique name of the solution that what is made belongs to. */
   readonly solution?: string | undefined;
 }
@@ -51,13 +46,13 @@ export interface Schema {
    * minute, read once for all who ask at the same time.
    */
   tables(details: boolean, signal?: AbortSignal): Promise<readonly Definition[]>;
-  table(name: string, call: SchemaCall): Promise<Definition>;
-  columns(table: string, query: ColumnsQuery, call: SchemaCall): Promise<readonly Definition[]>;
+  table(name: string, call: RequestLimits): Promise<Definition>;
+  columns(table: string, query: ColumnsQuery, call: RequestLimits): Promise<readonly Definition[]>;
   /** One column by its logical name or MetadataId. Throws DataverseError `notFound`. */
-  column(table: string, column: string, query: ColumnsQuery, call: SchemaCall): Promise<Definition>;
+  column(table: string, column: string, query: ColumnsQuery, call: RequestLimits): Promise<Definition>;
   /** Alternate keys with the states of their indexes. */
-  keys(table: string, call: SchemaCall): Promise<readonly Definition[]>;
-  key(table: string, id: string, call: SchemaCall): Promise<Definition>;
+  keys(table: string, call: RequestLimits): Promise<readonly Definition[]>;
+  key(table: string, id: string, call: RequestLimits): Promise<Definition>;
   /**
    * Resolves with the new column's MetadataId, where the service told it. Throws DataverseError `refused` where the
    * definition names no type.
@@ -136,7 +131,7 @@ export function createSchema({ client, metadata, allowedTables, clock }: SchemaO
   };
   const nameOf = async (table: string, signal: AbortSignal | undefined): Promise<string> =>
     (await metadata.shape(table, signal)).logicalName;
-  const get = async (path: string, call: SchemaCall, headers = {}): Promise<DataverseResponse> =>
+  const get = async (path: string, call: RequestLimits, headers = {}): Promise<DataverseResponse> =>
     client.send({ method: 'GET', path, headers, ...callOf(call) });
   const create = async (path: string, body: Definition, change: SchemaChange): Promise<string | undefined> => {
     const headers = inSolution(change.solution);
@@ -193,14 +188,21 @@ export function createSchema({ client, metadata, allowedTables, clock }: SchemaO
   };
 }
 
-const callOf = ({ signal, deadline }: SchemaCall): SchemaCall => ({ signal, deadline });
+/** The solution is told in a header. */
+const callOf = ({ solution: _, ...limits }: SchemaChange): RequestLimits => limits;
 
 const definition = z.record(z.string(), z.unknown());
+const list = z.object({ value: z.array(definition) });
 
 const listIn = (answer: DataverseResponse): Definition[] =>
-  z.object({ value: z.array(definition) }).parse(answer.json()).value;
+  list.safeParse(answer.json()).data?.value ?? unexpected(answer.status);
 
-const oneIn = (answer: DataverseResponse): Definition => definition.parse(answer.json());
+const oneIn = (answer: DataverseResponse): Definition =>
+  definition.safeParse(answer.json()).data ?? unexpected(answer.status);
+
+function unexpected(status: number): never {
+  throw new DataverseError('notDataverse', 'Dataverse answered with something other than a definition.', { status });
+}
 
 function columnName(column: string): { column: string; isId: boolean } {
   if (isGuid(column)) return { column, isId: true };

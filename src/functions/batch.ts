@@ -43,12 +43,13 @@ export function batchRoutes(services: Services): readonly Route[] {
         ],
         status: 200,
       },
-      async handler({ query, body, deadline }) {
+      async handler({ query, body, requestId, deadline }) {
         const connection = services.connections.get(query.connection);
         connection.assertWritable();
         const { client, metadata, apiPath } = connection;
         const { clock } = services;
-        const context = { client, metadata, apiPath, clock, random: Math.random, newId: newGuid, deadline };
+        const limits = { deadline, clientRequestId: requestId };
+        const context = { client, metadata, apiPath, clock, random: Math.random, newId: newGuid, limits };
         return json(await runBatch(context, body));
       },
     }),

@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { describeColumn, type Expansion, listColumns } from '../actions/columns.ts';
 import { createKey, listKeys, type NewKey } from '../actions/keys.ts';
 import { describeTable, listTables, TABLE_MEMBERS } from '../actions/tables.ts';
+import type { RequestLimits } from '../dataverse/find-row.ts';
 import { COLUMN_TYPES, createSchema, type Schema } from '../dataverse/schema.ts';
 import { memberOf, propertyOf, textOf } from '../dataverse/schema-form.ts';
 import { parseBody } from '../http/input.ts';
 import { RequestError } from '../http/problem.ts';
 import { connectionName, flag, nameList, pageSize, pageToken } from '../http/query-values.ts';
-import { json, type Route, route } from '../http/routes.ts';
+import { type Incoming, json, type Route, route } from '../http/routes.ts';
 import { nearest } from '../shared/nearest.ts';
 import type { Services } from './services.ts';
 
@@ -201,9 +202,10 @@ export function definitionRoutes(services: Services): readonly Route[] {
       }),
       answers: { 200: { description: 'The whole definition.', schema: table } },
       example: { path: { table: 'account' }, status: 200 },
-      async handler({ path, query: { connection, lookupLogicalNames }, signal, deadline }) {
-        const call = { lookupLogicalNames, signal, deadline };
-        return json(await describeTable(schemaOf(connection), path['table'] ?? '', call));
+      async handler({ path, query: { connection, lookupLogicalNames }, ...call }) {
+        return json(
+          await describeTable(schemaOf(connection), path['table'] ?? '', { lookupLogicalNames, ...limitsOf(call) }),
+        );
       },
     }),
     route({
@@ -218,8 +220,8 @@ export function definitionRoutes(services: Services): readonly Route[] {
         200: { description: 'Columns by logical name.', schema: z.object({ value: z.array(column) }) },
       },
       example: { path: { table: 'account' }, query: { type: 'Money' }, status: 200 },
-      async handler({ path, query: { connection, ...query }, signal, deadline }) {
-        const value = await listColumns(schemaOf(connection), path['table'] ?? '', query, { signal, deadline });
+      async handler({ path, query: { connection, ...query }, ...call }) {
+        const value = await listColumns(schemaOf(connection), path['table'] ?? '', query, limitsOf(call));
         return json({ value });
       },
     }),
@@ -233,9 +235,9 @@ export function definitionRoutes(services: Services): readonly Route[] {
       query: columnQuery.extend({ details: flag(true) }),
       answers: { 200: { description: 'The definition.', schema: column } },
       example: { path: { table: 'account', column: 'revenue' }, status: 200 },
-      async handler({ path, query: { connection, ...query }, signal, deadline }) {
+      async handler({ path, query: { connection, ...query }, ...call }) {
         const { table = '', column = '' } = path;
-        return json(await describeColumn(schemaOf(connection), table, column, query, { signal, deadline }));
+        return json(await describeColumn(schemaOf(connection), table, column, query, limitsOf(call)));
       },
     }),
     route({
@@ -268,9 +270,9 @@ export function definitionRoutes(services: Services): readonly Route[] {
         },
         status: 201,
       },
-      async handler({ path, query: { connection, solution }, body, request, signal, deadline }) {
+      async handler({ path, query: { connection, solution }, body, request, ...call }) {
         const { table = '' } = path;
-        const metadataId = await schemaToChange(connection).createColumn(table, body, { solution, signal, deadline });
+        const metadataId = await schemaToChange(connection).createColumn(table, body, { solution, ...limitsOf(call) });
         const logicalName = body.SchemaName.toLowerCase();
         return json(
           { ...(metadataId !== undefined && { metadataId }), logicalName },
@@ -295,9 +297,9 @@ export function definitionRoutes(services: Services): readonly Route[] {
         body: { RequiredLevel: { Value: 'Recommended' } },
         status: 204,
       },
-      async handler({ path, query: { connection, solution }, body, signal, deadline }) {
+      async handler({ path, query: { connection, solution }, body, ...call }) {
         const { table = '', column = '' } = path;
-        await schemaToChange(connection).updateColumn(table, column, body, { solution, signal, deadline });
+        await schemaToChange(connection).updateColumn(table, column, body, { solution, ...limitsOf(call) });
         return { status: 204 };
       },
     }),
@@ -312,8 +314,8 @@ export function definitionRoutes(services: Services): readonly Route[] {
       query: z.object({ connection: connectionName() }),
       answers: { 200: { description: 'All keys.', schema: z.object({ value: z.array(key) }) } },
       example: { path: { table: 'account' }, status: 200 },
-      async handler({ path, query: { connection }, signal, deadline }) {
-        return json({ value: await listKeys(schemaOf(connection), path['table'] ?? '', { signal, deadline }) });
+      async handler({ path, query: { connection }, ...call }) {
+        return json({ value: await listKeys(schemaOf(connection), path['table'] ?? '', limitsOf(call)) });
       },
     }),
     route({
@@ -341,14 +343,24 @@ export function definitionRoutes(services: Services): readonly Route[] {
         body: { schemaName: 'new_TickerKey', displayName: 'Ticker symbol', columns: ['tickersymbol'] },
         status: 201,
       },
-      async handler({ path, query: { connection, solution }, body, request, signal, deadline }) {
-        const change = { solution, signal, deadline };
+      async handler({ path, query: { connection, solution }, body, request, ...call }) {
+        const change = { solution, ...limitsOf(call) };
         const key = await createKey(schemaToChange(connection), path['table'] ?? '', keyIn(body), change);
         return json(key, { status: 201, headers: { location: new URL(request.url).pathname } });
       },
     }),
   ];
 }
+
+const limitsOf = ({
+  signal,
+  deadline,
+  requestId,
+}: Pick<Incoming, 'signal' | 'deadline' | 'requestId'>): RequestLimits => ({
+  signal,
+  deadline,
+  clientRequestId: requestId,
+});
 
 /** A key of either form. */
 function keyIn(body: Readonly<Record<string, unknown>>): NewKey {

@@ -69,11 +69,11 @@ export function fetchXmlRoutes(services: Services): readonly Route[] {
         },
         status: 200,
       },
-      async handler({ query, body, signal, deadline }) {
+      async handler({ query, body, requestId, signal, deadline }) {
         const { client, metadata, apiPath, settings } = services.connections.get(query.connection);
         const { allowedTables } = settings;
-        const context = { client, metadata, apiPath, allowedTables, newId: newGuid, signal, deadline };
-        return json(await fetchRows(context, body));
+        const limits = { signal, deadline, clientRequestId: requestId };
+        return json(await fetchRows({ client, metadata, apiPath, allowedTables, newId: newGuid, limits }, body));
       },
     }),
   ];

@@ -87,18 +87,14 @@ export function rawRoutes(services: Services): readonly Route[] {
         body: { path: '/api/data/v9.2/accounts?$select=name', method: 'GET', query: { $top: 3 } },
         status: 200,
       },
-      async handler({ query, body, signal, deadline }) {
+      async handler({ query, body, requestId, signal, deadline }) {
         const connection = services.connections.get(query.connection);
         if (body.method !== 'GET') connection.assertWritable();
         const { client, metadata, settings } = connection;
         const { apiUrl, allowedTables } = settings;
-        const { clock } = services;
-        const told = JSON.stringify(
-          await sendRaw(
-            { client, metadata, apiUrl, allowedTables, clock, random: Math.random, newId: newGuid, signal, deadline },
-            body,
-          ),
-        );
+        const call = { signal, deadline, clientRequestId: requestId };
+        const made = { clock: services.clock, random: Math.random, newId: newGuid };
+        const told = JSON.stringify(await sendRaw({ client, metadata, apiUrl, allowedTables, ...made, ...call }, body));
         if (Buffer.byteLength(told) > LARGEST_ANSWER) {
           throw new RequestError(502, 'answerTooLarge', `The answer is larger than ${LARGEST_ANSWER} bytes.`);
         }

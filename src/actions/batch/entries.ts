@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { RowError } from '../../dataverse/bulk/outcomes.ts';
 import type { StreamingClient } from '../../dataverse/client.ts';
+import type { RequestLimits } from '../../dataverse/find-row.ts';
 import { type LookupSource, resolveLookups } from '../../dataverse/lookups.ts';
 import type { Metadata } from '../../dataverse/metadata.ts';
 import { addressOf, addressPath, type RowAddress } from '../../dataverse/row-address.ts';
@@ -58,12 +59,17 @@ export interface Entry extends Ordered, Packed {
   readonly returnRepresentation: boolean;
 }
 
+/** Bounds of all requests of a batch. No signal: what is under way at the end is waited for, until the deadline. */
+export interface BatchLimits extends Pick<RequestLimits, 'clientRequestId'> {
+  /** Milliseconds since 1970 by which all answers must have come. */
+  readonly deadline: number;
+}
+
 export interface EntryContext {
   readonly client: StreamingClient;
   readonly metadata: Metadata;
   readonly newId: NewId;
-  /** Milliseconds since 1970 after which nothing more is sent. */
-  readonly deadline: number;
+  readonly limits: BatchLimits;
   readonly now: () => number;
 }
 
@@ -122,7 +128,7 @@ async function prepareOne(
   index: number,
   given: Given,
 ): Promise<Entry | BatchOutcome> {
-  if (context.now() >= context.deadline) return late(index);
+  if (context.now() >= context.limits.deadline) return late(index);
   try {
     const table = await tables(given.collection);
     if (given.action === 'create') return await createEntry(context, table, index, given);
@@ -139,12 +145,12 @@ async function prepareOne(
 type Written = { readonly values: Readonly<Record<string, unknown>> } | { readonly error: RowError };
 
 async function written(
-  { client, metadata, deadline }: EntryContext,
+  { client, metadata, limits }: EntryContext,
   table: Table,
   row: Readonly<Record<string, unknown>>,
 ): Promise<Written> {
   const source: LookupSource = { client, metadata };
-  const resolved = await resolveLookups(source, table, row, { deadline });
+  const resolved = await resolveLookups(source, table, row, limits);
   if (resolved.error) return { error: resolved.error };
   const wire = toWireRow(table, resolved.row);
   return wire.error ? { error: wire.error } : { values: wire.values };

@@ -17,7 +17,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { BridgeError } from '../../shared/errors.ts';
 import { parseExactJson } from '../../shared/exact-json.ts';
 import type { NewId } from '../../shared/ids.ts';
-import type { Entry } from './entries.ts';
+import type { BatchLimits, Entry } from './entries.ts';
 import { type BatchOutcome, late, rejected, unknown } from './outcome.ts';
 
 export interface SendContext {
@@ -27,8 +27,7 @@ export interface SendContext {
   readonly clock: Clock;
   readonly random: () => number;
   readonly newId: NewId;
-  /** Milliseconds since 1970 by which all answers must have come. */
-  readonly deadline: number;
+  readonly limits: BatchLimits;
   /** Entries of one lane keep their order. */
   readonly laneOf: (entry: Entry) => unknown;
 }
@@ -55,7 +54,8 @@ const LEAST_TIME_MS = 10_000;
  * order round.
  */
 export async function sendEntries(context: SendContext, entries: readonly Entry[]): Promise<BatchOutcome[]> {
-  const { clock, deadline, random } = context;
+  const { clock, limits, random } = context;
+  const { deadline } = limits;
   const outcomes: BatchOutcome[] = [];
   let pending: readonly Pending[] = await locate(context, entries, outcomes);
   for (let attempt = 1; pending.length > 0; attempt += 1) {
@@ -82,7 +82,7 @@ export async function sendEntries(context: SendContext, entries: readonly Entry[
 
 /** Looks up rows whose keys no path carries. What is not found is settled. */
 async function locate(context: SendContext, entries: readonly Entry[], outcomes: BatchOutcome[]): Promise<Pending[]> {
-  const { client, deadline } = context;
+  const { client, limits } = context;
   const located = await Promise.all(
     entries.map(async (entry): Promise<Pending | BatchOutcome> => {
       const { operation, address, shape, index } = entry;
@@ -90,7 +90,7 @@ async function locate(context: SendContext, entries: readonly Entry[], outcomes:
         return { entry, operation: { ...operation, path: operation.path ?? '' }, unsure: false };
       }
       try {
-        const id = await findRowId(client, address, { deadline });
+        const id = await findRowId(client, address, limits);
         if (id === undefined) throw new DataverseError('notFound', 'There is no row with this key.', { status: 404 });
         const path = rowPath(shape.entitySetName, id);
         return { entry: { ...entry, id }, operation: { ...operation, path }, unsure: false };
@@ -129,7 +129,7 @@ function inOrder({ laneOf }: SendContext, pending: readonly Pending[], verdicts:
 }
 
 async function sendOnce(context: SendContext, pending: readonly Pending[]): Promise<Verdict[]> {
-  const { client, apiPath, newId, deadline } = context;
+  const { client, apiPath, newId, limits } = context;
   const operations = pending.map(({ operation }) => operation);
   const { contentType, body } = writeBatch(operations, apiPath, `batch_${newId()}`);
   try {
@@ -139,7 +139,7 @@ async function sendOnce(context: SendContext, pending: readonly Pending[]): Prom
       headers: { ...CONTINUE_ON_ERROR, 'content-type': contentType },
       body,
       bulk: true,
-      deadline,
+      ...limits,
     });
     const { answers } = readArrived(response.header('content-type') ?? '', response.text);
     return await Promise.all(pending.map((each, at) => settle(context, each, answers[at])));
@@ -182,10 +182,10 @@ async function settleUnsure(context: SendContext, entry: Entry, error: Dataverse
   // A row under the caller's own id may have been there before.
   if (!ownId) return unknown(index, error.message, id);
   try {
-    const { client, deadline } = context;
+    const { client, limits } = context;
     const select = returnRepresentation ? '' : `?$select=${shape.primaryId}`;
     const path = rowPath(shape.entitySetName, id) + select;
-    const { text } = await client.send({ method: 'GET', path, headers: REPRESENTATION, deadline });
+    const { text } = await client.send({ method: 'GET', path, headers: REPRESENTATION, ...limits });
     return success(entry, returnRepresentation ? 201 : 204, text);
   } catch (failed) {
     if (!(failed instanceof BridgeError)) throw failed;

@@ -60,6 +60,7 @@ export interface RawContext {
   readonly random: () => number;
   readonly newId: NewId;
   readonly signal?: AbortSignal | undefined;
+  readonly clientRequestId?: string | undefined;
   readonly deadline: number;
   /** Most bytes of the answer's body; 50 MB unless told otherwise. */
   readonly largestAnswer?: number;
@@ -186,12 +187,12 @@ async function tryUntilDone(
   message: VerbatimRequest,
   tries: { result: TryResult; ms: number }[],
 ): Promise<TransportResponse> {
-  const { client, clock, random, signal, deadline, largestAnswer = LARGEST_ANSWER_BYTES } = context;
+  const { client, clock, random, signal, clientRequestId, deadline, largestAnswer = LARGEST_ANSWER_BYTES } = context;
   for (let attempt = 1; ; attempt += 1) {
     const startedAt = clock.now();
     const timeoutMs = Math.min(request.timeoutMs ?? Number.POSITIVE_INFINITY, deadline - startedAt);
     const tried = await answerOrFailure(() =>
-      client.exchange({ ...message, largestAnswer, signal, deadline: startedAt + timeoutMs }),
+      client.exchange({ ...message, clientRequestId, largestAnswer, signal, deadline: startedAt + timeoutMs }),
     );
     const ms = clock.now() - startedAt;
     const result: TryResult =
@@ -231,5 +232,9 @@ function readBody(bytes: Buffer, type: RawRequest['responseType']): unknown {
   // Counts begin with a byte order mark, which the decoder takes away.
   const text = new TextDecoder().decode(bytes);
   if (type === 'text') return text;
-  return jsonIn(text) ?? text;
+  try {
+    return parseExactJson(text);
+  } catch {
+    return text;
+  }
 }

@@ -89,7 +89,7 @@ async function send(
       clock,
       random: () => 0,
       newId: () => 'id',
-      deadline: startedAt + deadline,
+      limits: { deadline: startedAt + deadline },
       laneOf: ({ index }) => lanes[index] ?? index,
     },
     entries,
