@@ -5,7 +5,7 @@ import { answer } from './batch.ts';
 import { newEffort } from './effort.ts';
 import type { Emulator } from './emulator.ts';
 import { routeEmulator } from './emulator-routes.ts';
-import { notAMember, segmentNotFound, tooLarge, urlTooLong, WireError } from './errors.ts';
+import { notAMember, notEmulated, segmentNotFound, tooLarge, urlTooLong, WireError } from './errors.ts';
 import { headersOf, readBody, send } from './http.ts';
 import { errorReply, type Session } from './operations.ts';
 import type { Reply } from './reply.ts';
@@ -193,7 +193,7 @@ async function apiReply(
     visit.enter(caller.userId);
     if (request.oversized) throw tooLarge();
     if (request.url.length > URL_MAX) throw urlTooLong();
-    if (request.path === undefined) throw segmentNotFound(request.url);
+    if (request.path === undefined) throw outsideWebApi(request.url);
     const session: Session = {
       env,
       caller,
@@ -213,6 +213,10 @@ async function apiReply(
     return errorReply({ noteFault }, api, error);
   }
 }
+
+/** The service's other addresses are Dataverse search, and the state of custom APIs that run in the background. */
+const outsideWebApi = (url: string): Error =>
+  /^\/api\/(?:search|backgroundoperation)\//i.test(url) ? notEmulated(url.split('?')[0] ?? url) : segmentNotFound(url);
 
 /** What the service sends with every answer. */
 const commonHeaders = ({ emulator, visit, requestId }: Exchange): Record<string, string> => ({

@@ -2,6 +2,7 @@ import { type CryptoKey, exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT
 import { onTestFinished } from 'vitest';
 import { type Dataverse, type DataverseOptions, startDataverse } from '../../../src/local/dataverse/server.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
+import { type Call, client } from './http-client.ts';
 
 export const TENANT = '6c1d4a05-2a8e-4f3a-9d0e-1f2a3b4c5d6e';
 export const ISSUER = `https://sts.windows.net/${TENANT}/`;
@@ -11,35 +12,7 @@ export const DISABLED_CLIENT = '0a000000-0000-4000-8000-000000000003';
 export const ROLELESS_CLIENT = '0a000000-0000-4000-8000-000000000004';
 export const APP_USER = '0b000000-0000-4000-8000-000000000002';
 
-export interface Answer {
-  status: number;
-  headers: Headers;
-  text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
-  json: any;
-}
-
-export type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
-
-/** Speaks to a Web API at `apiUrl`; with `token`, as its user. Nothing here knows the emulator. */
-export function client(apiUrl: string, token?: string): Call {
-  return async (method, path, body, headers = {}) => {
-    const response = await fetch(new URL(path, apiUrl), {
-      method,
-      headers: {
-        Accept: 'application/json',
-        'OData-Version': '4.0',
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
-        ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const isJson = response.headers.get('content-type')?.startsWith('application/json') && text !== '';
-    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
-  };
-}
+export { type Answer, type Call, client, idOf } from './http-client.ts';
 
 /** An environment without authentication that ends with the test. */
 export async function openEnvironment(options: Partial<DataverseOptions> = {}): Promise<Dataverse & { call: Call }> {
@@ -141,10 +114,6 @@ export async function openSecuredEnvironment(options: Partial<DataverseOptions> 
     as: async (claims: TokenClaims) => client(environment.apiUrl, await token(claims)),
   };
 }
-
-/** The row id in an `OData-EntityId` header. */
-export const idOf = (answer: Answer): string =>
-  /\(([0-9a-f-]{36})\)$/.exec(answer.headers.get('odata-entityid') ?? '')?.[1] ?? '';
 
 /** Defines an alternate key on a table and waits until it is active. */
 export async function defineKey(
