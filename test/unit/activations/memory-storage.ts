@@ -148,6 +148,7 @@ function holds({ partition, row, properties }: StoredEntity, { name, is, value }
   const found = { ...properties, partition, row }[name];
   if (is === 'eq') return found === value;
   if (is === 'gt') return found !== undefined && found > value;
+  if (is === 'lt') return found !== undefined && found < value;
   throw new Error(`${is} is not known here`);
 }
 
