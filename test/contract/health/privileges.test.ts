@@ -166,7 +166,7 @@ describe('the probe of privileges', () => {
   test('writes to no table that knows no transactions, forced or not', async () => {
     const { json } = await app.admin('GET', `EntityDefinitions(LogicalName='account')?$select=Privileges`);
     const body = { EntitySetName: 'accounts', TableType: 'Elastic', Privileges: json.Privileges };
-    await app.rule({ match: { path: 'TableType' }, action: { status: 200, body } });
+    await app.rule({ match: { path: 'TableType,Privileges' }, action: { status: 200, body } });
     const { privileges } = await stagesOf('small', '?probe=forced');
     expect(tableOf(privileges, 'account').notTried).toContain('Elastic');
     expect((await app.calls()).filter(({ inBatch, method }) => inBatch && method !== 'GET')).toEqual([]);
@@ -224,9 +224,9 @@ describe('what an activation needs', () => {
   });
 
   test('includes Append and AppendTo where it writes a lookup', async () => {
-    await withActivation({ mapping: { name: 'a', primarycontactid: 'b' } }, async () => {
+    await withActivation({ connection: 'default', mapping: { name: 'a', primarycontactid: 'b' } }, async () => {
       await without('prvAppendToContact', async () => {
-        expect((await stagesOf()).privileges).toMatchObject({
+        expect((await stagesOf('default')).privileges).toMatchObject({
           status: 'failed',
           detail: 'The application user lacks appendTo on contact.',
         });
