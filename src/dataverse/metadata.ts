@@ -33,7 +33,7 @@ export interface Metadata {
   navigations(name: string, which: 'lookups' | 'all', signal?: AbortSignal): Promise<ReadonlyMap<string, Navigation>>;
   /** Throws DataverseError `tableNotAllowed` for the logical name of a table that the connection may not touch. */
   assertAllowed(table: string): void;
-  /** To be told the version of all definitions whenever an answer has it: another one than before ends the cache. */
+  /** To be told the version of all definitions whenever an answer has it: a new one ends the cache. */
   noteVersion(version: string | undefined): void;
   /** Ends the cache, for definitions have been changed. */
   forget(): void;
@@ -59,6 +59,9 @@ const ANEW_MS = 2_000;
 /** A read that would have to wait longer than this for service protection limits fails, while its callers still listen. */
 const LONGEST_READ_MS = 60_000;
 
+/** Versions of all definitions that are remembered. */
+const MOST_VERSIONS = 100;
+
 /** Names that are remembered; a table is remembered under up to three. */
 const MOST_NAMES = 600;
 
@@ -73,7 +76,7 @@ export function createMetadata(options: MetadataOptions): Metadata {
   const readAnewAt = new Map<string, number>();
   const entitySets = new Map<string, string>();
   const tables = new WeakMap<Definition, { readonly table: Table; readonly of: string }>();
-  let version: string | undefined;
+  const versions = new Set<string>();
 
   const isAllowed = (table: string): boolean => allowedTables?.has(table) ?? true;
   const since = (time: number | undefined): number => clock.now() - (time ?? Number.NEGATIVE_INFINITY);
@@ -172,9 +175,11 @@ export function createMetadata(options: MetadataOptions): Metadata {
     navigations: (name, which, signal) => abortable(navigationsFrom(name, which), signal),
     assertAllowed,
     noteVersion(noted) {
-      if (noted === undefined || noted === version) return;
-      if (version !== undefined) forget();
-      version = noted;
+      // Web servers learn of a change one by one, so that an older version may be heard of again for a while.
+      if (noted === undefined || versions.has(noted)) return;
+      if (versions.size > 0) forget();
+      if (versions.size >= MOST_VERSIONS) versions.clear();
+      versions.add(noted);
     },
     forget,
   };

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readRow } from '../../../src/dataverse/read-row.ts';
 import { RowReference } from '../../../src/dataverse/row-reference.ts';
 import type { Column, Table } from '../../../src/dataverse/table.ts';
 import { toWireRow, toWireValue } from '../../../src/dataverse/values.ts';
-import { exactNumber } from '../../../src/shared/exact-json.ts';
+import { exactNumber, parseExactJson } from '../../../src/shared/exact-json.ts';
 
 const column = (type: string, more: Partial<Column> = {}): Column => ({
   logicalName: 'col',
@@ -239,4 +240,63 @@ describe('a row', () => {
       }),
     );
   });
+});
+
+test('what is read of a row is taken when it is written back', () => {
+  const wholeRow = (name: string, from: Column): Column => ({ ...from, logicalName: name });
+  const table: Table = {
+    logicalName: 'contact',
+    entitySetName: 'contacts',
+    primaryId: 'contactid',
+    primaryName: 'fullname',
+    keys: [],
+    columns: new Map(
+      [
+        wholeRow('text', column('Memo')),
+        wholeRow('whole', column('BigInt')),
+        wholeRow('decimal', column('Decimal')),
+        wholeRow('flag', column('Boolean')),
+        wholeRow('choice', choice),
+        wholeRow('choices', choices),
+        wholeRow('day', day),
+        wholeRow('time', time),
+        wholeRow('customer', customer),
+      ].map((each) => [each.logicalName, each]),
+    ),
+  };
+  const date = fc.date({ min: new Date('1753-01-01'), max: new Date('9999-12-31'), noInvalidDate: true });
+  const wire = fc.record({
+    text: fc.string(),
+    whole: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
+    decimal: fc
+      .tuple(fc.bigInt({ min: 0n, max: 10n ** 15n }), fc.stringMatching(/^\d{1,9}[1-9]$/))
+      .map((parts) => parts.join('.')),
+    flag: fc.boolean(),
+    choice: fc.constantFrom(1, 100_000_002, -1),
+    choices: fc.constantFrom('1', '1,3', '2,3'),
+    day: date.map((each) => each.toISOString().slice(0, 10)),
+    time: date.map((each) => each.toISOString()),
+    lookup: fc.tuple(fc.uuid(), fc.constantFrom('account', 'contact')),
+  });
+  fc.assert(
+    fc.property(wire, ({ whole: number, decimal, lookup: [id, target], ...rest }) => {
+      const answer = `{${[
+        `"whole":${number},"decimal":${decimal},"_customer_value":"${id}"`,
+        `"_customer_value@Microsoft.Dynamics.CRM.lookuplogicalname":"${target}"`,
+        JSON.stringify(rest).slice(1, -1),
+      ].join()}}`;
+      const read = readRow(table, parseExactJson(answer) as Record<string, unknown>);
+      const { values } = toWireRow(table, read);
+      expect(JSON.parse(JSON.stringify(values))).toEqual({
+        ...rest,
+        text: rest.text === '' ? null : rest.text,
+        whole: Number(number),
+        decimal: Number(decimal),
+        [`parentcustomerid_${target}@odata.bind`]: `/${target}s(${id})`,
+      });
+      expect(JSON.stringify(values)).toContain(`"whole":${number}`);
+      expect(JSON.stringify(values)).toContain(`"decimal":${decimal}`);
+    }),
+    { numRuns: 100 },
+  );
 });
