@@ -168,8 +168,7 @@ function connect(
       assertWritable,
     },
     async close() {
-      await close();
-      await share?.close();
+      await Promise.all([close(), share?.close()]);
     },
   };
 }

@@ -100,6 +100,8 @@ const DOCUMENTED_LIMITS: readonly ServiceLimit[] = [
 
 interface Waiting {
   readonly options: EnterOptions;
+  /** Until when it was told that it is held. */
+  heldUntil: number;
   admit(): void;
   refuse(error: unknown): void;
 }
@@ -207,7 +209,10 @@ export function createPace(options: PaceOptions): Pace {
       else if (deadline !== undefined && Math.max(open, now) > deadline) each.refuse(tooLate(open - now));
       else if (open <= now && (!bulk || isRoom())) each.admit();
       else {
-        if (open > now) wakeAt(open);
+        if (open > now) {
+          wakeAt(open);
+          tellHeld(each, now, open);
+        }
         at += 1;
         continue;
       }
@@ -244,7 +249,7 @@ export function createPace(options: PaceOptions): Pace {
       return Math.max(1, Math.min(concurrency, slots()));
     },
     async enter(entering = {}) {
-      const { signal, deadline, bulk = false, onHeld } = entering;
+      const { signal, deadline, bulk = false } = entering;
       signal?.throwIfAborted();
       // Whoever has a slot is told of limits as they are met; the others ask.
       const asked = bulk ? undefined : share?.refresh();
@@ -253,8 +258,7 @@ export function createPace(options: PaceOptions): Pace {
       heedOthers(now);
       const held = opensAt(now) - now;
       if (deadline !== undefined && held > 0 && now + held > deadline) throw tooLate(held);
-      if (held > 0) onHeld?.(held);
-      else if (!bulk || (isRoom() && !waiting.some(({ options: each }) => each.bulk))) {
+      if (held <= 0 && (!bulk || (isRoom() && !waiting.some(({ options: each }) => each.bulk)))) {
         const turn = start(bulk);
         tellDemand();
         return turn;
@@ -264,6 +268,7 @@ export function createPace(options: PaceOptions): Pace {
         signal?.addEventListener('abort', drain, { once: true });
         waiting.push({
           options: entering,
+          heldUntil: 0,
           admit() {
             end();
             resolve(start(bulk));
@@ -277,6 +282,12 @@ export function createPace(options: PaceOptions): Pace {
       });
     },
   };
+}
+
+function tellHeld(waiting: Waiting, now: number, until: number): void {
+  if (until <= waiting.heldUntil) return;
+  waiting.options.onHeld?.(until - Math.max(now, waiting.heldUntil));
+  waiting.heldUntil = until;
 }
 
 const tooLate = (heldMs: number): DataverseError =>

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { inject } from 'vitest';
 import { startDataverse } from '../../src/local/dataverse/server.ts';
+import type { ServiceModel } from '../../src/local/dataverse/service-model.ts';
 import { addResource, registerApplication } from '../../src/local/entra/directory.ts';
 import { type LocalHost, startHost } from '../../src/local/host/host.ts';
 import { homeTenant } from '../../src/local/identity-state.ts';
@@ -81,7 +82,11 @@ const TABLES = ['Account', 'Contact', 'Lead', 'Opportunity', 'msevtmgt_Event'];
  * so one start a test file.
  */
 export async function startApp(
-  options: { settings?: (world: World) => Readonly<Record<string, string | undefined>>; entry?: string } = {},
+  options: {
+    settings?: (world: World) => Readonly<Record<string, string | undefined>>;
+    entry?: string;
+    model?: ServiceModel;
+  } = {},
 ): Promise<TestApp> {
   const company = newTestCompany();
   const tenant = homeTenant(company.state);
@@ -91,6 +96,7 @@ export async function startApp(
   const dataverse = await startDataverse({
     tls: serverCertificate(),
     keyStepMs: 1,
+    ...(options.model && { model: options.model }),
     auth: {
       kind: 'entra',
       tenantId: tenant.id,
