@@ -51,13 +51,13 @@ export async function listColumns(
   request: ColumnsRequest,
   call: RequestLimits,
 ): Promise<readonly Definition[]> {
-  const columns = await schema.columns(table, queryOf(request), call);
+  const columns = await schema.columns(table, queryOf(request, LISTED), call);
   return columns
     .toSorted((a, b) => (String(a['LogicalName']) < String(b['LogicalName']) ? -1 : 1))
     .map((column) => entryOf(column, request));
 }
 
-/** One column; with details the choices of a choice column besides. */
+/** One column, with all that it has; with details the choices of a choice column and the labels of all languages besides. */
 export async function describeColumn(
   schema: Schema,
   table: string,
@@ -73,8 +73,9 @@ export async function describeColumn(
   return entryOf(whole, request);
 }
 
-function queryOf({ type, details, filter, select, expand }: ColumnsRequest): ColumnsQuery {
-  const properties = select?.map(propertyOf) ?? (details ? undefined : LISTED);
+/** `usual` is what is read where neither details nor certain members are wanted; left out, everything. */
+function queryOf({ type, details, filter, select, expand }: ColumnsRequest, usual?: readonly string[]): ColumnsQuery {
+  const properties = select?.map(propertyOf) ?? (details ? undefined : usual);
   const asked = expand?.map(({ member, select: inner }) => {
     const options = inner.length > 0 ? `($select=${inner.map(propertyOf).join(',')})` : '';
     return `${propertyOf(member)}${options}`;

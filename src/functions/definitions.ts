@@ -94,7 +94,7 @@ const columnQuery = z.object({
     .optional()
     .describe('The type of column, which opens the properties that only it has.'),
   details: flag().describe(
-    'Tells the whole definition with the labels of all languages, and choices where the type is given.',
+    'Tells the labels of all languages, the choices where the type is known, and in lists all that a column has.',
   ),
   select: names('Members to tell, by their names here or in Dataverse; left out, the usual ones.'),
   expand: expansions,
@@ -232,7 +232,7 @@ export function definitionRoutes(services: Services): readonly Route[] {
       access: 'use',
       tag: 'definitions',
       summary: 'Get the definition of a column.',
-      query: columnQuery.extend({ details: flag(true) }),
+      query: columnQuery,
       answers: { 200: { description: 'The definition.', schema: column } },
       example: { path: { table: 'account', column: 'revenue' }, status: 200 },
       async handler({ path, query: { connection, ...query }, ...call }) {

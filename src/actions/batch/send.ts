@@ -177,6 +177,7 @@ const DUPLICATE: ReadonlySet<string> = new Set(['0x80040237', '0x80060892']);
 async function settleUnsure(context: SendContext, entry: Entry, error: DataverseError): Promise<BatchOutcome> {
   const { index, action, id, ownId, shape, returnRepresentation } = entry;
   if (action === 'delete' && error.code === 'notFound') return success(entry, 204, '');
+  if (action === 'update' && error.code === 'notFound' && changesItsKey(entry)) return unknown(index, error.message);
   const isDuplicate = DUPLICATE.has(error.facts.serviceCode?.toLowerCase() ?? '');
   if (action !== 'create' || id === undefined || !isDuplicate) return rejected(index, error, knownId(entry));
   // A row under the caller's own id may have been there before.
@@ -192,6 +193,10 @@ async function settleUnsure(context: SendContext, entry: Entry, error: Dataverse
     return failed.code === 'notFound' ? rejected(index, error) : unknown(index, failed.message, id);
   }
 }
+
+/** Whether an entry leads away from the key by which it found its row. */
+const changesItsKey = ({ address, gets }: Entry): boolean =>
+  address?.kind === 'key' && Object.keys(address.values).some((name) => name in gets);
 
 const DONE = { create: 'created', update: 'updated', delete: 'deleted' } as const;
 

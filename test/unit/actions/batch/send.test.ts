@@ -212,6 +212,15 @@ describe('entries of one batch', () => {
     expect((await send([entry(0, 'create', { ownId: false })], [[duplicate]])).shown).toEqual(['rejected 0x80040237']);
   });
 
+  test('that lead away from their own key are not known to be carried out', async () => {
+    const values = { accountnumber: 'A' };
+    const address = { kind: 'key', table: { ...shape, columns: new Map(), keys: [] }, parts: [], values } as const;
+    const moving = entry(0, 'update', { address, gets: { accountnumber: 'B' } });
+    expect((await send([moving], [network, [missing]])).shown).toEqual(['rejected outcomeUnknown']);
+    const staying = entry(0, 'update', { address, gets: { name: 'B' } });
+    expect((await send([staying], [network, [missing]])).shown).toEqual(['rejected 0x80040217']);
+  });
+
   test('are told as unknown when no answer comes at all', async () => {
     const { shown, outcomes, held } = await send([entry(0, 'create'), entry(1)], Array(9).fill(network));
     expect(shown).toEqual(['rejected outcomeUnknown', 'rejected outcomeUnknown']);
