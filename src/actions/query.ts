@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Connection } from '../connections/connections.ts';
+import type { DataverseClient } from '../dataverse/client.ts';
 import { DataverseError } from '../dataverse/errors.ts';
 import type { RequestLimits } from '../dataverse/find-row.ts';
 import { buildQuery, type RowSelection } from '../dataverse/query/build.ts';
@@ -22,7 +23,7 @@ export interface RowQuery extends RowSelection {
 }
 
 export interface QueryContext {
-  readonly connection: Pick<Connection, 'client' | 'metadata' | 'apiPath'>;
+  readonly connection: Pick<Connection, 'metadata' | 'apiPath'> & { readonly client: DataverseClient };
   /** The connection's name. */
   readonly name: string;
   /** A logical name, an entity set name or a MetadataId. */

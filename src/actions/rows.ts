@@ -163,7 +163,8 @@ async function prepare(context: RowContext, key: string, values: Values): Promis
   const address = await addressOf(metadata, context.table, key, { signal: context.limits.signal });
   const { primaryId } = address.table;
   const given = values[primaryId];
-  if (given !== undefined && !(address.kind === 'id' && String(given).toLowerCase() === address.id)) {
+  const isSame = typeof given === 'string' && address.kind === 'id' && given.toLowerCase() === address.id;
+  if (given !== undefined && !isSame) {
     throw new InputError(primaryId, 'idFixed', `A row’s '${primaryId}' cannot be changed.`, {
       hint: 'Leave it out; the key says which row is meant.',
     });

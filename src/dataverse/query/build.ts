@@ -28,7 +28,7 @@ export interface BuiltQuery {
 }
 
 /** The longest text of one part, in characters. */
-export const LONGEST_PART = 30_000;
+const LONGEST_PART = 30_000;
 const MOST_COLUMNS = 1_000;
 
 /**

@@ -259,6 +259,14 @@ describe('a change', () => {
     expect((await call('GET', `${path}?select=name`)).json.name).toBe('B');
   });
 
+  test('of the id is refused', async () => {
+    const path = `tables/account/rows/${await newAccount()}`;
+    for (const accountid of [MISSING, { toString: 'x' }, 5, null]) {
+      const answer = await call('PATCH', path, { body: { accountid, name: 'B' } });
+      expect(answer.json).toMatchObject({ status: 400, code: 'idFixed', errors: [{ path: 'accountid' }] });
+    }
+  });
+
   test('of the key by which the row is addressed is made', async () => {
     const [before, after] = [newNumber(), newNumber()];
     const id = await newAccount({ accountnumber: before });

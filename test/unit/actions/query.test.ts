@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type PagedQuery, type RowPage, type RowsSummary, readAll } from '../../../src/actions/query.ts';
+import { type PagedQuery, prepareQuery, type RowPage, type RowsSummary, readAll } from '../../../src/actions/query.ts';
+import type { DataverseRequest, StreamingClient } from '../../../src/dataverse/client.ts';
 import { DataverseError } from '../../../src/dataverse/errors.ts';
 import { fakeClock } from '../../support/clock.ts';
+import { fakeMetadata } from '../dataverse/fake-metadata.ts';
 
 /** A query of `pages` pages with two rows each; `read` is called before a page is given. */
 function query(pages: number, read: (path: string) => void = () => {}) {
@@ -80,5 +82,46 @@ describe('all rows', () => {
       }).paged;
     await expect(run(failing('2', 'forbidden'))).rejects.toMatchObject({ code: 'forbidden' });
     await expect(run(failing('1', 'network'))).rejects.toMatchObject({ code: 'network' });
+  });
+});
+
+describe('the service’s link to the next page', () => {
+  /** The first page of a query that the service answers with this link. */
+  async function readWith(link: unknown) {
+    const sent: DataverseRequest[] = [];
+    const answer = { value: [], '@odata.nextLink': link };
+    const client: StreamingClient = {
+      async send(request) {
+        sent.push(request);
+        return { status: 200, header: () => undefined, text: '', json: () => answer };
+      },
+      open: () => Promise.reject(new Error('not asked for')),
+    };
+    const connection = { client, metadata: fakeMetadata({ account: {} }), apiPath: '/api/data/v9.2/' };
+    const context = { connection, name: 'default', table: 'account', newId: () => 'id', limits: {} };
+    const pages = () => {
+      throw new Error('not asked for');
+    };
+    const paged = await prepareQuery(context, { pageSize: 5, count: false, formatted: false }, pages);
+    return { page: await paged.read(paged.first), paged, sent };
+  }
+
+  test.each([
+    'https://contoso.crm4.dynamics.com/api/data/v9.2/accounts?$skiptoken=%3Ccookie',
+    'https://evil.example/api/data/v9.2/accounts?$skiptoken=%3Ccookie',
+  ])('leads to the connection’s own host, whatever %s names', async (link) => {
+    const { page, paged, sent } = await readWith(link);
+    expect(page.next).toBe('accounts?$skiptoken=%3Ccookie');
+    await paged.read(page.next ?? '');
+    expect(sent.map(({ path }) => path)).toEqual(['accounts', 'accounts?$skiptoken=%3Ccookie']);
+  });
+
+  test.each([
+    'https://contoso.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=x',
+    'https://contoso.crm4.dynamics.com/api/data/v9.2/accounts/../contacts?$skiptoken=x',
+    'https://contoso.crm4.dynamics.com/other/accounts?$skiptoken=x',
+    'accounts?$skiptoken=x',
+  ])('to anything but more rows of the table (%s) is not followed', async (link) => {
+    await expect(readWith(link)).rejects.toMatchObject({ code: 'notDataverse' });
   });
 });
