@@ -25,7 +25,7 @@ param softDeleteDays int
 var deploymentContainer = 'deployment'
 var containerNames = ['activations', 'health', 'inbox', 'pace', 'webhook-bodies']
 var queueNames = ['activation-runs', 'activation-chunks', 'webhook-events']
-var tableNames = ['activationruns', 'activationstates', 'querypages', 'webhookevents']
+var tableNames = ['activationprogress', 'activationruns', 'activationstates', 'querypages', 'webhookevents']
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name

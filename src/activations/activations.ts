@@ -15,6 +15,8 @@ import {
 } from './definitions.ts';
 import { ActivationError } from './errors.ts';
 import { type LedgerPage, openLedger, readLedger } from './ledger.ts';
+import { openLiveProgress } from './live-progress.ts';
+import { withLive } from './progress.ts';
 import { type RunInput, storeInput } from './run-input.ts';
 import { createRunWorker, definitionPath, type RunWorker, runFolder } from './run-worker.ts';
 import { openRuns, type Run, type RunPage, type RunRecord, runId } from './runs.ts';
@@ -69,7 +71,7 @@ export interface Activations extends RunWorker {
   start(name: string, options: StartOptions, signal?: AbortSignal): Promise<Run>;
   /** Newest first. Throws `activationUnknown` where there is neither a definition nor a run. */
   runs(name: string, query?: { page?: string | undefined; pageSize?: number }, signal?: AbortSignal): Promise<RunPage>;
-  /** Throws `runUnknown`. */
+  /** As far as it has come, two seconds ago at most. Throws `runUnknown`. */
   run(name: string, id: string, signal?: AbortSignal): Promise<Run>;
   /** What became of each row, as far as it is settled. Throws `runUnknown`, `pageUnknown`. */
   rows(
@@ -95,7 +97,8 @@ export function createActivations(options: ActivationsOptions): Activations {
   const states = openStates(storage, clock);
   const turns = createTurns({ runs, states, blobs, queue: storage.queue(RUN_QUEUE), log });
   const { chunkRows = CHUNK_ROWS, modelTimeoutMs = MODEL_TIMEOUT_MS } = options;
-  const worker = createRunWorker({ ...options, runs, states, turns, chunkRows, modelTimeoutMs });
+  const progress = openLiveProgress(storage, clock, newId());
+  const worker = createRunWorker({ ...options, runs, states, turns, progress, chunkRows, modelTimeoutMs });
 
   /** Undefined where there is a run of this id already. */
   const queueRun = async (
@@ -156,7 +159,11 @@ export function createActivations(options: ActivationsOptions): Activations {
       if (found.value.length === 0 && !(await definitions.find(name, signal))) throw unknownActivation(name);
       return found;
     },
-    run: async (name, id, signal) => (await recordOf(name, id, signal)).run,
+    async run(name, id, signal) {
+      const record = await recordOf(name, id, signal);
+      if (record.run.state !== 'writing') return record.run;
+      return withLive(record, await progress.of(name, id, signal), clock.now());
+    },
     async rows(name, id, { outcome, page, pageSize = ROWS_PAGE } = {}, signal) {
       const { plan } = await recordOf(name, id, signal);
       if (!plan) return { value: [] };

@@ -7,7 +7,8 @@ import type { BlobStore } from '../storage/blobs.ts';
 import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { ActivationError } from './errors.ts';
 import { readLines } from './gzip-lines.ts';
-import { chunkPart, type Ledger, type LedgerPart } from './ledger.ts';
+import { chunkPart, countOutcomes, type Ledger, type LedgerPart } from './ledger.ts';
+import type { ChunkProgress } from './live-progress.ts';
 import { chunkPath } from './plan.ts';
 import { problemOf } from './problems.ts';
 import type { ActivationTarget } from './target.ts';
@@ -29,6 +30,12 @@ export interface Chunk {
   readonly number: number;
 }
 
+/** What a chunk has come to while it is being written. */
+export type ChunkState = Pick<ChunkProgress, 'counts' | 'calls' | 'throttled' | 'concurrency' | 'batchSize'>;
+
+/** How the writing of a chunk is followed: `look` may be called at any moment until `stop` has been. */
+export type FollowChunk = (look: () => ChunkState) => { stop(): Promise<void> };
+
 /**
  * Writes a chunk's rows and then their ledger. Rows that an earlier try settled for certain are not sent again; a chunk
  * that has its ledger is left alone. `since` is when the run's first row may have been sent, in milliseconds since 1970.
@@ -39,6 +46,7 @@ export async function writeChunkRows(
   definition: ActivationDefinition,
   openTarget: () => Promise<ActivationTarget>,
   since: number,
+  follow: FollowChunk,
   signal?: AbortSignal,
 ): Promise<LedgerPart> {
   const name = chunkPart(chunk.number);
@@ -47,13 +55,22 @@ export async function writeChunkRows(
   const { rows, earlier, settled } = await readSoFar(chunk, name, signal);
   const meter = newMeter();
   const part = (): LedgerPart => ({ rows: [...settled.values()], summary: summed(earlier, meter) });
+  let pace = { concurrency: 0, batchSize: 0 };
+  const following = follow(() => {
+    const { calls, throttled } = summed(earlier, meter);
+    return { counts: countOutcomes([...settled.values()]), calls, throttled, ...pace };
+  });
   try {
     const target = await openTarget();
     const table = await target.table(definition.table, tableNeeds(definition), signal);
     const { key, mode } = definition;
     const strategy = keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
     const unsettled = rows.filter((row) => !settled.has(row.index));
-    const outcomes = target.writeRows({ table, strategy, mode, meter, signal, since }, each(unsettled));
+    const onProgress = ({ concurrency, batchSize }: typeof pace): void => {
+      pace = { concurrency, batchSize };
+    };
+    const request = { table, strategy, mode, meter, signal, since, onProgress };
+    const outcomes = target.writeRows(request, each(unsettled));
     for await (const outcome of outcomes) settled.set(outcome.index, outcome);
     requireAll(rows, settled);
   } catch (error) {
@@ -63,6 +80,8 @@ export async function writeChunkRows(
       .keepAttempt(name, { ...kept, summary: { ...kept.summary, problem: problemOf(error) } })
       .catch(() => undefined);
     throw error;
+  } finally {
+    await following.stop();
   }
   const written = part();
   // Another worker on the same chunk may have been first; its ledger counts then.

@@ -1,6 +1,7 @@
 import type { OutcomeCounts } from '../dataverse/bulk/outcomes.ts';
 import type { Finish } from './finish.ts';
 import { countOutcomes, type LedgerPart } from './ledger.ts';
+import type { ChunkProgress } from './live-progress.ts';
 import type { Run, RunProblem, RunRecord } from './runs.ts';
 
 /** Counts a chunk's ledger into the run, once: undefined where it is counted already. */
@@ -21,6 +22,36 @@ export function countPart(record: RunRecord, chunk: number, part: LedgerPart, no
       },
     },
   };
+}
+
+/** What a worker told so long ago does not go on at the moment. */
+const OLD_MS = 15_000;
+
+/** The run with what chunks have come to that are still being written; counts and cost never go down by it. */
+export function withLive({ run, plan, done }: RunRecord, live: readonly ChunkProgress[], now: number): Run {
+  if (!plan || run.state !== 'writing') return run;
+  const open = live.filter(({ chunk }) => done[chunk] === '0');
+  const sum = (of: (each: ChunkProgress) => number): number => open.reduce((total, each) => total + of(each), 0);
+  const sofar: Run = {
+    ...run,
+    counts: open.reduce((counts, each) => sumOf(counts, each.counts), run.counts),
+    calls: run.calls + sum(({ calls }) => calls),
+    throttled: {
+      count: run.throttled.count + sum(({ throttled }) => throttled.count),
+      waitedMs: run.throttled.waitedMs + sum(({ throttled }) => throttled.waitedMs),
+    },
+  };
+  const current = open.filter(({ at }) => at > now - OLD_MS);
+  // Chunks of one instance share its pace.
+  const paces = new Map<string, number>();
+  for (const { instance, concurrency } of current) paces.set(instance, Math.max(concurrency, paces.get(instance) ?? 0));
+  const writing = {
+    instances: paces.size,
+    chunks: current.length,
+    concurrency: [...paces.values()].reduce((total, each) => total + each, 0),
+    batchSize: Math.max(0, ...current.map(({ batchSize }) => batchSize)),
+  };
+  return { ...withPace(sofar, plan.committedAt, now), ...(current.length > 0 && { writing }) };
 }
 
 /** The run at its end: as its ledger has it, or failed before there was one. */

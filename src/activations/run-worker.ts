@@ -7,13 +7,14 @@ import type { NewId } from '../shared/ids.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Log } from '../telemetry/log.ts';
 import { noTelemetry, type Telemetry } from '../telemetry/telemetry.ts';
-import { type Chunk, giveUpChunkRows, writeChunkRows } from './chunks.ts';
+import { type Chunk, type FollowChunk, giveUpChunkRows, writeChunkRows } from './chunks.ts';
 import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { CONTAINER, readDefinition } from './definitions.ts';
 import { type Engine, openEngine } from './engine.ts';
 import { ActivationError } from './errors.ts';
 import { mergeLedger } from './finish.ts';
 import { openLedger } from './ledger.ts';
+import type { LiveProgress } from './live-progress.ts';
 import { snapshotScope } from './mapping.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { isTransient, problemOf } from './problems.ts';
@@ -37,6 +38,7 @@ export interface RunWorkerTools {
   readonly runs: RunStore;
   readonly states: StateStore;
   readonly turns: Turns;
+  readonly progress: LiveProgress;
   readonly target: OpenTarget;
   readonly clock: Clock;
   readonly newId: NewId;
@@ -67,7 +69,7 @@ export const definitionPath = (activation: string, run: string): string =>
 const PARALLEL_SENDS = 8;
 
 export function createRunWorker(tools: RunWorkerTools): RunWorker {
-  const { storage, runs, turns, clock, log } = tools;
+  const { storage, runs, turns, progress, clock, log } = tools;
   const blobs = storage.blobs(CONTAINER);
   const chunkQueue = storage.queue(CHUNK_QUEUE);
 
@@ -192,6 +194,7 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
     const { folder } = record.plan;
     const part = await settle({ blobs, ledger: openLedger(blobs, folder), folder, number }, record);
     const counted = await runs.change(activation, run, (now) => countPart(now, number, part, clock.now()), signal);
+    await progress.forget(activation, run, number);
     await finishIfDone(counted, signal);
   };
 
@@ -208,7 +211,9 @@ export function createRunWorker(tools: RunWorkerTools): RunWorker {
         async (chunk, { run, plan }) => {
           const definition = await frozenDefinition(tools, run.activation, run.id, signal);
           const open = () => tools.target(definition.connection, signal);
-          return writeChunkRows(chunk, definition, open, plan?.committedAt ?? tools.clock.now(), signal);
+          const of = { activation: run.activation, run: run.id, chunk: chunk.number };
+          const follow: FollowChunk = (look) => progress.follow(() => ({ ...of, ...look() }));
+          return writeChunkRows(chunk, definition, open, plan?.committedAt ?? tools.clock.now(), follow, signal);
         },
         signal,
       ),

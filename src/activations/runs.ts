@@ -30,6 +30,16 @@ export type RunProblem = z.infer<typeof runProblem>;
 
 const count = z.int().nonnegative();
 
+/** How many rows came to what. */
+export const outcomeCounts = z.object({
+  created: count,
+  updated: count,
+  unchanged: count,
+  deleted: count,
+  rejected: count,
+  skipped: count,
+});
+
 /** A run as callers see it. Times are ISO 8601 UTC. */
 export const runSchema = z.object({
   id: z.string(),
@@ -38,19 +48,23 @@ export const runSchema = z.object({
   state: runStateSchema,
   startedBy: z.string(),
   input: count.describe('Rows that the model yields, and rows of the source that cannot be read.'),
-  counts: z.object({
-    created: count,
-    updated: count,
-    unchanged: count,
-    deleted: count,
-    rejected: count,
-    skipped: count,
-  }),
+  counts: outcomeCounts,
   left: count.describe('Rows that left the segment and stay in the table.'),
   calls: count.describe('Requests that read or wrote rows.'),
   throttled: z.object({ count, waitedMs: z.number() }),
-  rowsPerSecond: z.number(),
-  etaSeconds: z.number().exactOptional(),
+  rowsPerSecond: z
+    .number()
+    .describe('Rows created and updated a second since the plan was made, by all workers together.'),
+  etaSeconds: z.number().exactOptional().describe('What the other rows take at that pace.'),
+  writing: z
+    .object({
+      instances: count.describe('Instances of the app that write.'),
+      chunks: count.describe('Chunks that they write.'),
+      concurrency: count.describe('Requests that they may have under way at the same time, all together.'),
+      batchSize: count.describe('Rows that one request may have, where it is most.'),
+    })
+    .exactOptional()
+    .describe('What goes on at the moment; not there before it is known, nor at the end.'),
   startedAt: z.string(),
   endedAt: z.string().exactOptional(),
   problem: runProblem.exactOptional(),

@@ -1,5 +1,6 @@
 import type { KeyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import type { WriteProgress } from '../dataverse/bulk/progress.ts';
 import type { RowToWrite, WriteMode } from '../dataverse/bulk/write-rows.ts';
 import type { CallMeter } from '../dataverse/client.ts';
 import type { TableNeeds } from '../dataverse/metadata.ts';
@@ -13,6 +14,8 @@ export interface WriteRequest {
   /** Takes up what the writing costs. */
   readonly meter: CallMeter;
   readonly signal?: AbortSignal | undefined;
+  /** Told after each call how many of them, and of how many rows, may be made at the same time. */
+  readonly onProgress?: ((progress: Pick<WriteProgress, 'concurrency' | 'batchSize'>) => void) | undefined;
   /** When the rows were first sent, over all tries, in milliseconds since 1970. */
   readonly since?: number | undefined;
 }

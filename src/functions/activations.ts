@@ -32,6 +32,12 @@ const run = z.looseObject({
   counts: counts.optional(),
   calls: z.number().optional(),
   throttled: z.object({ count: z.number(), waitedMs: z.number() }).optional(),
+  rowsPerSecond: z.number().optional().describe('Rows created and updated a second since the plan was made.'),
+  etaSeconds: z.number().optional().describe('What the other rows take at that pace.'),
+  writing: z
+    .object({ instances: z.number(), chunks: z.number(), concurrency: z.number(), batchSize: z.number() })
+    .optional()
+    .describe('What goes on at the moment, of one run that is being written.'),
   startedAt: z.string().optional(),
   endedAt: z.string().optional(),
 });

@@ -45,7 +45,7 @@ export interface TablePage {
 }
 
 /**
- * One table. The first insert makes it; nothing is found in a table that does not exist.
+ * One table. The first insert or put makes it; nothing is found in a table that does not exist.
  *
  * All methods throw `StorageError`; an aborted one throws the signal's reason.
  */
@@ -53,6 +53,8 @@ export interface TableStore {
   get(partition: string, row: string, signal?: AbortSignal): Promise<StoredEntity | undefined>;
   /** Throws `conflict` where the row exists. */
   insert(entity: TableEntity, signal?: AbortSignal): Promise<{ etag: string }>;
+  /** Writes the row, whatever is there in its place. */
+  put(entity: TableEntity, signal?: AbortSignal): Promise<void>;
   /** Replaces all properties of this version of the row; throws `conflict` if it has another, `notFound` if it is gone. */
   replace(entity: TableEntity, etag: string, signal?: AbortSignal): Promise<{ etag: string }>;
   /** False where there was no such row; throws `conflict` where `etag` is given and is not the row's. */
@@ -93,6 +95,10 @@ export function tableStore(name: string, table: () => Promise<TableClient>): Tab
       attempt('insert into', signal, async (client) => {
         const answer = await withHome(() => client.createEntity(sdkEntity(entity), abortable(signal)));
         return { etag: etagOf(answer.etag) };
+      }),
+    put: (entity, signal) =>
+      attempt('write into', signal, async (client) => {
+        await withHome(() => client.upsertEntity(sdkEntity(entity), 'Replace', abortable(signal)));
       }),
     replace: (entity, etag, signal) =>
       attempt('change a row of', signal, async (client) => {

@@ -162,6 +162,13 @@ describe('tables', () => {
     await expect(table.insert(entity)).rejects.toMatchObject({ code: 'conflict' });
   });
 
+  test('puts a row in the place of whatever is there', async () => {
+    const table = storage.table('puts');
+    await table.put(entity);
+    await table.put({ ...entity, properties: { only: 'this' } });
+    expect((await table.get('p', 'r'))?.properties).toEqual({ only: 'this' });
+  });
+
   test('replaces and removes a version only', async () => {
     const table = storage.table('versions');
     const first = await table.insert(entity);

@@ -98,6 +98,9 @@ export function memoryStorage(
         rows.set(key, { ...entity, etag });
         return { etag };
       },
+      async put(entity) {
+        rows.set(keyOf(entity.partition, entity.row), { ...entity, etag: nextEtag() });
+      },
       async replace(entity, etag) {
         const key = keyOf(entity.partition, entity.row);
         if (rows.get(key)?.etag !== etag) conflict();
@@ -200,6 +203,7 @@ export function mortalStorage(
       return {
         get: (...args) => step(() => store.get(...args)),
         insert: (...args) => step(() => store.insert(...args)),
+        put: (...args) => step(() => store.put(...args)),
         replace: (...args) => step(() => store.replace(...args)),
         remove: (...args) => step(() => store.remove(...args)),
         query: (...args) => step(() => store.query(...args)),
