@@ -160,7 +160,9 @@ export function openPrivileges(catalog: Catalog): PrivilegeCatalog {
     byTable.set(logicalName, new Map(all));
     return all.map(([, privilege]) => privilege);
   };
-  for (const name of catalog.names) define(name);
+  // Those whose privileges belong to another table come behind it, whose list has their real ids.
+  const isShared = ({ logicalName }: TableName) => Number(logicalName in SHARED_PRIVILEGES);
+  for (const name of [...catalog.names].sort((one, other) => isShared(one) - isShared(other))) define(name);
   for (const name of [...NEW_ROLE_PRIVILEGES, ...CUSTOMIZER_PRIVILEGES, ...MISCELLANEOUS])
     derive(name, undefined, ['Global']);
 

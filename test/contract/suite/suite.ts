@@ -2,6 +2,7 @@ import { describeBatches } from './batches.ts';
 import { describeDefinitions } from './definitions.ts';
 import { describeLinks } from './links.ts';
 import { describeQueries } from './queries.ts';
+import { describeRecordedErrors } from './recorded-errors.ts';
 import { describeRows } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -12,4 +13,5 @@ export function contractSuite(world: World): void {
   describeLinks(world);
   describeBatches(world);
   describeDefinitions(world);
+  describeRecordedErrors(world);
 }

@@ -11,7 +11,7 @@ const STAGE = { preOperation: 20, mainOperation: 30 } as const;
 
 /**
  * The RemoteExecutionContext (DataContract JSON) that a step posts, its keys in wire order. That of an asynchronous one is
- * held against recorded payloads in test/fixtures/dataverse/webhooks; that of a synchronous one is UNCONFIRMED.
+ * held against recorded payloads in test/fixtures/webhooks; that of a synchronous one is UNCONFIRMED.
  */
 export function buildExecutionContext(
   event: RowEvent,

@@ -24,7 +24,7 @@ const STEP = {
 } as const;
 
 const recorded = (name: string): Context =>
-  JSON.parse(readFileSync(`test/fixtures/dataverse/webhooks/${name}.json`, 'utf8'));
+  JSON.parse(readFileSync(`test/fixtures/webhooks/${name}.json`, 'utf8'));
 
 const target = (context: Context): WireEntity => {
   const pairs = context['InputParameters'] as unknown as { key: string; value: WireEntity }[];
