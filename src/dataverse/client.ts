@@ -1,16 +1,16 @@
 import { Readable } from 'node:stream';
 import type { Clock } from '../shared/clock.ts';
-import { BridgeError, messageOf } from '../shared/errors.ts';
-import { parseExactJson } from '../shared/exact-json.ts';
+import { BridgeError } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';
-import { abortable } from './abortable.ts';
-import { DataverseError, type DataverseFacts, errorFromAnswer } from './errors.ts';
+import { failureOf, headerOf, requestIdOf, toResponse } from './answers.ts';
+import { authentication } from './authentication.ts';
+import { DataverseError, type DataverseFacts } from './errors.ts';
 import { limitOf } from './limits.ts';
 import type { ObserveRequest } from './observe-requests.ts';
 import type { Pace, Turn } from './pace.ts';
-import { leavesOpen, parseRetryAfter, retryDelay } from './retry.ts';
+import type { Outgoing, Policy, Send } from './policy.ts';
+import { leavesOpen, retryDelay } from './retry.ts';
 import type { Transport, TransportResponse } from './transport.ts';
-import { challengedClaims } from './wire/claims-challenge.ts';
 import { CLIENT_REQUEST_ID, REQUEST_HEADERS } from './wire/headers.ts';
 
 export interface TokenOptions {
@@ -127,19 +127,6 @@ export interface ClientOptions {
   readonly observe?: ObserveRequest;
   readonly log?: (message: string, facts: Readonly<Record<string, unknown>>) => void;
 }
-
-/** A request on its way through the policies. */
-interface Outgoing extends Omit<DataverseRequest, 'body'> {
-  readonly body?: string | Buffer;
-  /** Counts its tries. */
-  readonly trail?: { tries: number; throttled: number };
-  /** Whether the caller reads the body. */
-  readonly streamed?: boolean;
-}
-
-/** One try of a request, or what a policy makes of it. */
-type Send = (request: Outgoing) => Promise<TransportResponse>;
-type Policy = (next: Send) => Send;
 
 /**
  * A client of one environment as one application user. Requests pass through these policies, outermost first:
@@ -336,63 +323,12 @@ async function answerOf(next: Send, request: Outgoing): Promise<TransportRespons
   }
 }
 
-const failureOf = (response: TransportResponse, now: () => number): DataverseError =>
-  errorFromAnswer({
-    status: response.status,
-    contentType: headerOf(response, 'content-type') ?? '',
-    text: response.body.toString('utf8'),
-    ...requestIdOf(response),
-    retryAfterMs: parseRetryAfter(headerOf(response, 'retry-after'), now()),
-  });
-
 /** Errors of sockets, TLS and undici carry a code; ours (no token to be had) pass as they are. */
 const isNetworkFailure = (error: unknown): error is Error =>
   error instanceof Error && !(error instanceof BridgeError) && 'code' in error;
 
 /** A time-out's code is a number that says nothing. */
 const causeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : error.name);
-
-/**
- * Adds the token; a 401 is answered once with a renewed one, which carries the claims that the 401 asks for. Where no
- * other token is to be had, the 401 stands: it is what the caller needs to hear.
- */
-function authentication({ tokens, log, clock }: ClientOptions): Policy {
-  const withToken = (request: Outgoing, token: string): Outgoing => ({
-    ...request,
-    headers: { ...request.headers, authorization: `Bearer ${token}` },
-  });
-  const inTime = async (request: Outgoing, options: TokenOptions): Promise<string> => {
-    const signal = untilDeadline(request, clock.now());
-    return abortable(tokens({ ...options, signal: request.signal }), signal);
-  };
-  const anotherToken = async (rejected: string, claims: string | undefined, request: Outgoing) => {
-    try {
-      return await inTime(request, { rejected, claims });
-    } catch (error) {
-      request.signal?.throwIfAborted();
-      log?.('token refused by Dataverse was not renewed', { reason: messageOf(error) });
-      return rejected;
-    }
-  };
-  return (next) => async (request) => {
-    const token = await inTime(request, {});
-    const response = await next(withToken(request, token));
-    if (response.status !== 401) return response;
-    const claims = challengedClaims(headerOf(response, 'www-authenticate'));
-    const other = await anotherToken(token, claims, request);
-    if (other === token) return response;
-    if (request.meter) request.meter.calls += 1;
-    if (request.trail) request.trail.tries += 1;
-    return next(withToken(request, other));
-  };
-}
-
-/** Aborts with the request's signal, and once there is no time left. */
-function untilDeadline({ signal, deadline }: Outgoing, now: number): AbortSignal | undefined {
-  if (deadline === undefined) return signal;
-  const timeout = AbortSignal.timeout(Math.max(0, deadline - now));
-  return signal ? AbortSignal.any([signal, timeout]) : timeout;
-}
 
 function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions): Send {
   const root = new URL(apiUrl);
@@ -412,40 +348,4 @@ function correlatedTransport({ apiUrl, transport, newId, clock }: ClientOptions)
       streamed: request.streamed,
       ...(request.deadline !== undefined && { timeoutMs: request.deadline - clock.now() }),
     });
-}
-
-/** The id under which the service knows the request, for a support case. */
-function requestIdOf(response: TransportResponse): { serviceRequestId?: string } {
-  const serviceRequestId = headerOf(response, 'x-ms-service-request-id') ?? headerOf(response, 'req_id');
-  return serviceRequestId === undefined ? {} : { serviceRequestId };
-}
-
-function headerOf(response: TransportResponse, name: string): string | undefined {
-  const value = response.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-function toResponse(response: TransportResponse): DataverseResponse {
-  return {
-    status: response.status,
-    header: (name) => headerOf(response, name),
-    get text() {
-      return response.body.toString('utf8');
-    },
-    json() {
-      try {
-        return parseExactJson(this.text);
-      } catch (cause) {
-        throw new DataverseError(
-          'notDataverse',
-          `Dataverse answered ${response.status} with a body that is no JSON.`,
-          { status: response.status },
-          {
-            cause,
-            hint: 'Something other than Dataverse answered: check the URL, a proxy, and whether the environment is active.',
-          },
-        );
-      }
-    },
-  };
 }
