@@ -12,8 +12,11 @@ export const BATCH_OPERATIONS = 100;
 const BODY_CHARACTERS = 8_000_000;
 /** Characters of all rows in hand: what the memory of a write is bounded by. */
 const CHARACTERS_IN_HAND = 48_000_000;
-const FEWEST_IN_HAND = 1_000;
+const FEWEST_IN_HAND = 2_000;
 const MOST_IN_HAND = 20_000;
+
+/** A call's own cost is at most a tenth of that of its rows, even among the last ones. */
+const ROWS_WORTH = 10;
 
 /** What is assumed before anything was measured: published figures of small standard tables, in milliseconds. */
 const ASSUMED: Readonly<Record<WriteKind, CallCost>> = {
@@ -69,13 +72,19 @@ export class Effort {
     return plan.form === 'batch' ? { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' } : plan;
   }
 
+  /** Rows below which a call would cost too much for what it carries. */
+  fewest(kind: WriteKind): number {
+    const { call, row } = this.#bulk[kind].cost;
+    return Math.max(1, Math.ceil((call * ROWS_WORTH) / row));
+  }
+
   wayToIsolate(kind: WriteKind, rows: number): 'halves' | 'replay' {
     return wayToIsolate(this.#costs(kind), this.#badShare(), rows);
   }
 
   /** Rows that may be in hand so that so many calls at a time never wait for rows. */
   inHand(concurrency: number): number {
-    const wanted = 2 * (concurrency + 1) * this.batchSize;
+    const wanted = 1.5 * (concurrency + 1) * this.batchSize;
     const most = Math.min(MOST_IN_HAND, CHARACTERS_IN_HAND / this.#charactersPerRow());
     return Math.max(1, Math.min(most, Math.max(FEWEST_IN_HAND, wanted)));
   }

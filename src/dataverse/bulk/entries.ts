@@ -1,16 +1,18 @@
 import { changedValues, type Decision, type Refusal, type WriteKind } from './decisions.ts';
 import { sameKey } from './keys.ts';
-import { Lanes } from './lanes.ts';
 import type { OutcomeKind, RowError, RowOutcome } from './outcomes.ts';
 import type { RowToWrite } from './row-to-write.ts';
+import { type Turn, Turns } from './turns.ts';
 import type { Place } from './window.ts';
 import type { Sendable } from './wire-form.ts';
 
 /** A row on its way to its outcome. */
 export interface Entry extends Place, Sendable {
   readonly row: RowToWrite;
-  /** What the service takes for this row's key. */
+  /** What the service takes for this row's key; see `sameKey`. */
   readonly identity: string;
+  /** The turn among rows with the same key. */
+  readonly turn: Turn<Entry>;
   id: string | undefined;
   values: Readonly<Record<string, unknown>>;
   /** What is sent for it, once that is decided, and the outcome that success stands for. */
@@ -18,8 +20,8 @@ export interface Entry extends Place, Sendable {
   as: OutcomeKind | undefined;
   /** It was sent, and nobody knows whether it was written. */
   unsure: boolean;
-  /** The row that is its own for the time being: rows of other keys that lead to it wait. */
-  holds: string | undefined;
+  /** The turn among rows of other keys that lead to the same row, while it has it. */
+  holds: Turn<Entry> | undefined;
   /** How often its key was looked up, and the refusal that led to the last time. */
   lookUps: number;
   refusal: Refusal | undefined;
@@ -31,9 +33,6 @@ const SUCCESS: Readonly<Record<WriteKind, OutcomeKind>> = {
   upsert: 'updated',
   delete: 'deleted',
 };
-
-/** Ids of rows that this write has met; a later row with the same key needs no look-up. */
-const REMEMBERED = 50_000;
 
 export interface EntryEvents {
   settled(entry: Entry): void;
@@ -48,9 +47,8 @@ export interface EntryEvents {
  * input, and so do rows with different keys that lead to the same row.
  */
 export class Entries {
-  readonly #byKey = new Lanes<Entry>();
-  readonly #byRow = new Lanes<Entry>();
-  readonly #remembered = new Map<string, string>();
+  readonly #byKey = new Turns<Entry>();
+  readonly #byRow = new Turns<Entry>();
   readonly #events: EntryEvents;
 
   constructor(events: EntryEvents) {
@@ -58,9 +56,11 @@ export class Entries {
   }
 
   make(row: RowToWrite): Entry {
+    const identity = sameKey(row.key);
     return {
       row,
-      identity: sameKey(row.key),
+      identity,
+      turn: this.#byKey.of(identity),
       outcome: undefined,
       id: row.id,
       values: row.values,
@@ -74,11 +74,7 @@ export class Entries {
   }
 
   add(entry: Entry): void {
-    if (this.#byKey.enter(entry.identity, entry)) this.#events.admitted(entry);
-  }
-
-  rememberedId(entry: Entry): string | undefined {
-    return this.#remembered.get(entry.identity);
+    if (this.#byKey.enter(entry.turn, entry)) this.#events.admitted(entry);
   }
 
   /** Follows a decision: the entry gets its outcome or becomes sendable. */
@@ -98,8 +94,11 @@ export class Entries {
     }
     entry.send = send;
     const isShared = (send === 'update' || send === 'delete') && entry.row.key['id'] !== id;
-    if (isShared && !this.#byRow.enter(id, entry)) return;
-    if (isShared) entry.holds = id;
+    if (isShared) {
+      const turn = this.#byRow.of(id);
+      if (!this.#byRow.enter(turn, entry)) return;
+      entry.holds = turn;
+    }
     this.#events.sendable(entry, send);
   }
 
@@ -108,7 +107,7 @@ export class Entries {
   }
 
   settle(entry: Entry, outcome: OutcomeKind, id?: string, error?: RowError): void {
-    const { row, identity } = entry;
+    const { row, turn } = entry;
     const settled: RowOutcome = {
       index: row.index,
       key: row.key,
@@ -117,15 +116,11 @@ export class Entries {
       ...(error && { error }),
     };
     entry.outcome = settled;
-    this.#remember(identity, outcome, id);
+    if (outcome !== 'rejected') turn.id = outcome === 'deleted' || outcome === 'skipped' ? undefined : id;
     this.#events.settled(entry);
     this.#leaveRow(entry);
-    const next = this.#byKey.leave(identity);
+    const next = this.#byKey.leave(turn);
     if (next) this.#events.admitted(next);
-  }
-
-  forget(entry: Entry): void {
-    this.#remembered.delete(entry.identity);
   }
 
   #leaveRow(entry: Entry): void {
@@ -136,15 +131,5 @@ export class Entries {
       this.#events.sendable(next, next.send);
     }
     entry.holds = undefined;
-  }
-
-  #remember(identity: string, outcome: OutcomeKind, id: string | undefined): void {
-    if (outcome === 'rejected') return;
-    this.#remembered.delete(identity);
-    if (id === undefined || outcome === 'deleted' || outcome === 'skipped') return;
-    this.#remembered.set(identity, id);
-    if (this.#remembered.size <= REMEMBERED) return;
-    const [oldest] = this.#remembered.keys();
-    if (oldest !== undefined) this.#remembered.delete(oldest);
   }
 }

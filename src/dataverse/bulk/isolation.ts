@@ -35,9 +35,10 @@ interface Expected {
  * Expected costs for groups of `rows`, half of that, and so on down to one, smallest first. `share` of all rows is bad,
  * each by chance. A group with a bad row is either replayed as a `$batch`, or its first half is sent: if that goes
  * through, the bad row is in the second half, which then needs no call to show it; if not, nothing more is known of the
- * second half than of any other rows. A single row is always sent once more by itself: only then is the refusal its own.
+ * second half than of any other rows, and it goes back among those, at the price `perRow`. A single row is always sent
+ * once more by itself: only then is the refusal its own.
  */
-function expectations(costs: IsolationCosts, share: number, rows: number): Expected[] {
+function expectations(costs: IsolationCosts, share: number, rows: number, perRow: number): Expected[] {
   const sizes: number[] = [];
   for (let size = rows; size > 1; size = Math.ceil(size / 2)) sizes.unshift(size);
   const one = share * timeOf(costs.refused, 1) + (1 - share) * timeOf(costs.bulk, 1);
@@ -51,7 +52,7 @@ function expectations(costs: IsolationCosts, share: number, rows: number): Expec
     const firstBad = Math.min(1, (1 - clean(half.rows)) / Math.max(1e-12, 1 - clean(size)));
     const replay = timeOf(costs.batch, size);
     const halves =
-      firstBad * (timeOf(costs.refused, half.rows) + half.refused + half.fresh) +
+      firstBad * (timeOf(costs.refused, half.rows) + half.refused + perRow * (size - half.rows)) +
       (1 - firstBad) * (timeOf(costs.bulk, half.rows) + half.bad);
     const bad = Math.min(replay, halves);
     const sent = clean(size) * timeOf(costs.bulk, size) + (1 - clean(size)) * (timeOf(costs.refused, size) + bad);
@@ -67,15 +68,27 @@ function expectations(costs: IsolationCosts, share: number, rows: number): Expec
   return found;
 }
 
+const pricePerRow = ({ fresh, rows }: Expected): number => fresh / rows;
+
+/** The price of a row of which nothing is known: at best as dear as in the group that costs least. */
+function freshPrice(costs: IsolationCosts, share: number): number {
+  let price = costs.bulk.row;
+  for (let round = 0; round < 4; round += 1) {
+    price = Math.min(...expectations(costs, share, LARGEST_GROUP, price).map(pricePerRow));
+  }
+  return price;
+}
+
+const LARGEST_GROUP = 1024;
+
 /** How many rows, at most `most`, to send at once, and as what, so that a settled row costs least. */
 export function freshPlan(costs: IsolationCosts, share: number, most: number): FreshPlan {
-  let best: Expected | undefined;
-  for (const each of expectations(costs, share, most)) {
-    if (!best || each.fresh / each.rows <= best.fresh / best.rows) best = each;
-  }
+  const [first, ...others] = expectations(costs, share, most, freshPrice(costs, share)).reverse();
+  let best = first;
+  for (const each of others) if (!best || pricePerRow(each) < pricePerRow(best)) best = each;
   return { rows: best?.rows ?? 1, form: best?.freshForm ?? 'bulk' };
 }
 
 /** How to find the bad rows in a group that has at least one. */
 export const wayToIsolate = (costs: IsolationCosts, share: number, rows: number): 'halves' | 'replay' =>
-  expectations(costs, share, rows).at(-1)?.badBy ?? 'halves';
+  expectations(costs, share, rows, freshPrice(costs, share)).at(-1)?.badBy ?? 'halves';

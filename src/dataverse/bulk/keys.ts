@@ -142,20 +142,26 @@ const emptyKey = (columns: readonly string[]): RowError => ({
 });
 
 /**
- * One text for all keys that the service takes for the same: texts compare without regard to case and to blanks at the
- * end; accents count (SQL Server's collation).
+ * One text for all keys of one strategy that the service takes for the same: texts compare without regard to case and
+ * to blanks at the end; accents count (SQL Server's collation).
  */
 export function sameKey(key: RowKey): string {
   const names = Object.keys(key);
-  if (names.length > 1) names.sort();
+  const [only] = names;
+  // The usual case by itself: this is made for every row.
+  if (names.length === 1 && only !== undefined) return comparable(key[only]);
+  names.sort();
   let same = '';
   for (const name of names) {
-    const value = key[name];
-    const part = typeof value === 'string' ? `'${folded(value)}` : String(value);
-    same += names.length > 1 ? `${name}:${part.length}:${part}` : `${name}:${part}`;
+    const part = comparable(key[name]);
+    same += `${name}:${part.length}:${part}`;
   }
   return same;
 }
+
+/** Texts as they are, so that the usual key costs no more than the comparison needs; control characters mark the others. */
+const comparable = (value: RowKey[string] | undefined): string =>
+  typeof value === 'string' ? folded(value) : `\u0000${value}`;
 
 function folded(text: string): string {
   let end = text.length;
@@ -172,18 +178,20 @@ export const keyOf = (table: Table, strategy: KeyStrategy, found: Readonly<Recor
 /** The property that a column is read and compared through. */
 const propertyOf = (table: Table, name: string): string => (targetOf(table, name) ? lookupProperty(name) : name);
 
-/** A key's columns as a new row is sent with them, in the Web API's own form. */
-export function keyValues(table: Table, strategy: KeyStrategy, key: RowKey): Readonly<Record<string, unknown>> {
-  if (strategy.kind === 'id') return {};
-  if (!strategy.columns.some((name) => targetOf(table, name))) return key;
-  return Object.fromEntries(
-    strategy.columns.map((name) => {
-      const target = targetOf(table, name);
-      if (!target) return [name, key[name]];
-      const { property, value } = binding(target.navigationProperty, `${target.entitySetName}(${key[name]})`);
-      return [property, value];
-    }),
-  );
+/** A key's columns as a new row is sent with them: the members of its JSON, without braces. */
+export function keyMembers(table: Table, strategy: KeyStrategy): (key: RowKey) => string {
+  if (strategy.kind === 'id') return () => '';
+  const writers = strategy.columns.map((name) => {
+    const target = targetOf(table, name);
+    const property = target ? binding(target.navigationProperty, null).property : name;
+    const head = `${JSON.stringify(property)}:`;
+    if (!target) return (key: RowKey): string => head + JSON.stringify(key[name] ?? null);
+    const path = (key: RowKey): string => `${target.entitySetName}(${key[name]})`;
+    return (key: RowKey): string => head + JSON.stringify(binding(target.navigationProperty, path(key)).value);
+  });
+  const [only] = writers;
+  if (writers.length === 1 && only) return only;
+  return (key) => writers.map((write) => write(key)).join(',');
 }
 
 /**

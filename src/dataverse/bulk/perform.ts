@@ -141,9 +141,12 @@ function portion(shop: Workshop, group: Group): { group: Group; rest: readonly W
   return { group: part, rest: [{ do: 'write', group: { kind, form, tries, entries: entries.slice(most) } }] };
 }
 
-/** Work for the other half of a group with a bad row, once this half is known to have one or not. */
-function siblingOf({ kind, form, tries, sibling }: Group, bad: boolean): readonly Work[] {
-  return sibling ? [{ do: 'write', group: { kind, form, tries, entries: sibling, bad } }] : [];
+/** What becomes of the other half of a group with a bad row, once this half is known to have one or not. */
+function siblingOf(shop: Workshop, { kind, form, tries, sibling }: Group, bad: boolean): readonly Work[] {
+  if (!sibling) return [];
+  if (bad) return [{ do: 'write', group: { kind, form, tries, entries: sibling, bad } }];
+  shop.takeBack(kind, sibling);
+  return [];
 }
 
 /** Work for rows of which nobody knows whether they were written. */
@@ -165,8 +168,10 @@ async function afterAnswer(
   const refused = new Map<Entry, DataverseError>();
   const failed = new Map<FailureClass, { readonly error: DataverseError; readonly entries: Entry[] }>();
   let written = 0;
-  for (const [at, entry] of entries.entries()) {
+  for (let at = 0; at < entries.length; at += 1) {
+    const entry = entries[at];
     const verdict = verdicts[at] ?? 'open';
+    if (!entry) break;
     if (verdict === 'done') {
       written += 1;
       shop.entries.succeeded(entry);
@@ -194,7 +199,7 @@ async function afterAnswer(
       ...(failure === 'limit' ? [{ do: 'write' as const, group: part }] : await afterFailure(shop, part, error, 0)),
     );
   }
-  return [...next, ...siblingOf(group, refused.size + failed.size === 0)];
+  return [...next, ...siblingOf(shop, group, refused.size + failed.size === 0)];
 }
 
 /** Whether an operation's failure is about its row; else it is about the moment, and the row is sent again. */
@@ -220,7 +225,7 @@ function afterRefusals(shop: Workshop, { kind }: Group, refusals: ReadonlyMap<En
     } else if (entry.lookUps >= MOST_LOOK_UPS) shop.entries.settle(entry, 'rejected', undefined, rowError(error));
     else {
       entry.refusal = refusal;
-      shop.entries.forget(entry);
+      entry.turn.id = undefined;
       toLookUp.push(entry);
     }
   }
@@ -244,13 +249,13 @@ async function afterFailure(shop: Workshop, group: Group, error: BridgeError, ms
       shop.effort.tooLong(kind, entries.length);
       return [
         ...halves(entries).map((half): Work => ({ do: 'write', group: { kind, form, tries, entries: half } })),
-        ...siblingOf(group, false),
+        ...siblingOf(shop, group, false),
       ];
     case 'isolate':
       if (form === 'bulk') shop.effort.refused(kind, entries.length, ms);
-      return [...isolated(shop, { kind, form, tries: group.tries, entries }), ...siblingOf(group, false)];
+      return [...isolated(shop, { kind, form, tries: group.tries, entries }), ...siblingOf(shop, group, false)];
     case 'refused':
-      return [...refusedAlone(shop, group, error), ...siblingOf(group, false)];
+      return [...refusedAlone(shop, group, error), ...siblingOf(shop, group, false)];
     case 'form':
       return otherForm(shop, group, error);
     case 'end':
@@ -309,7 +314,7 @@ async function readBack(shop: Workshop, group: Group, tries: Tries): Promise<rea
     else absent.push(entry);
   }
   if (waits.aborted) for (const entry of absent) entry.unsure = false;
-  if (absent.length === 0) return siblingOf(group, true);
+  if (absent.length === 0) return siblingOf(shop, group, true);
   await pause(shop, group.tries, 'unknown');
   return [{ do: 'write', group: { ...group, entries: absent } }];
 }

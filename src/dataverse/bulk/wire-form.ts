@@ -11,7 +11,7 @@ import {
 } from '../wire/bulk.ts';
 import { UPDATE_ONLY } from '../wire/headers.ts';
 import type { WriteKind } from './decisions.ts';
-import { addressByKey, type KeyStrategy, keyValues } from './keys.ts';
+import { addressByKey, type KeyStrategy, keyMembers } from './keys.ts';
 import type { RowToWrite } from './row-to-write.ts';
 
 /** A row as it is to be sent. */
@@ -41,22 +41,19 @@ const MESSAGES: Readonly<Record<WriteKind, BulkMessage>> = {
 
 export function wireForm(table: Table, strategy: KeyStrategy): WireForm {
   const head = `${targetHead(table.logicalName)},`;
-  const idMember = (id: string | undefined): string => `${JSON.stringify(table.primaryId)}:${JSON.stringify(id)}`;
+  const idHead = `${JSON.stringify(table.primaryId)}:`;
+  const idMember = (id: string | undefined): string => idHead + JSON.stringify(id);
+  const keyOfRow = keyMembers(table, strategy);
 
-  /** The members of a row's JSON, without braces. Each row is written once, as text that goes into the body. */
-  const members = (kind: WriteKind, { row, id, values }: Sendable): string => {
-    const columns = membersOf(values);
-    if (kind !== 'create') return columns;
-    return joined(joined(idMember(id), membersOf(keyValues(table, strategy, row.key))), columns);
-  };
-  const target = (kind: WriteKind, sendable: Sendable): string => {
-    if (kind === 'create') return `${head}${members(kind, sendable)}}`;
-    const { row, id, values } = sendable;
+  /** A target, or a row, as text. Each row's values are written once, and that is most of the work. */
+  const target = (kind: WriteKind, { row, id, values }: Sendable): string => {
+    if (kind === 'create') return joined(joined(head + idMember(id), keyOfRow(row.key)), values);
     const address = id === undefined ? addressByKey(table, strategy, row.key) : undefined;
-    const key = address === undefined ? idMember(id) : targetAddress(address);
-    const columns = kind === 'delete' ? membersOf(partitionOf(values)) : members(kind, sendable);
-    return `${head}${joined(key, columns)}}`;
+    const key = head + (address === undefined ? idMember(id) : targetAddress(address));
+    return joined(key, kind === 'delete' ? partitionOf(values) : values);
   };
+  const single = (kind: WriteKind, { row, id, values }: Sendable): string =>
+    kind === 'create' ? joined(joined(`{${idMember(id)}`, keyOfRow(row.key)), values) : JSON.stringify(values);
 
   return {
     message: (kind) => (kind === 'delete' && !table.elastic ? undefined : MESSAGES[kind]),
@@ -69,7 +66,7 @@ export function wireForm(table: Table, strategy: KeyStrategy): WireForm {
     operation(kind, sendable) {
       const { row, id, values } = sendable;
       const path = id === undefined ? addressByKey(table, strategy, row.key) : `${table.entitySetName}(${id})`;
-      const body = `{${members(kind, sendable)}}`;
+      const body = kind === 'delete' ? '' : single(kind, sendable);
       switch (kind) {
         case 'create':
           return { method: 'POST', path: table.entitySetName, body };
@@ -86,10 +83,12 @@ export function wireForm(table: Table, strategy: KeyStrategy): WireForm {
   };
 }
 
-const joined = (one: string, other: string): string => (one !== '' && other !== '' ? `${one},${other}` : one + other);
+/** An object's text that lacks its end, with more members: as text, or as an object that brings the end. */
+function joined(open: string, more: string | Sendable['values']): string {
+  if (typeof more === 'string') return more === '' ? open : `${open},${more}`;
+  const text = JSON.stringify(more);
+  return text === '{}' ? `${open}}` : `${open},${text.slice(1)}`;
+}
 
 const partitionOf = (values: Sendable['values']): Sendable['values'] =>
   'partitionid' in values ? { partitionid: values['partitionid'] } : {};
-
-/** An object's JSON without its braces. */
-const membersOf = (values: Readonly<Record<string, unknown>>): string => JSON.stringify(values).slice(1, -1);

@@ -49,7 +49,7 @@ export interface Group {
   readonly form: Form;
   /** At least one of them is bad. */
   readonly bad?: boolean;
-  /** The other half of a group with a bad row: if this half has none, that one has. */
+  /** The other half of a group with a bad row: if this half has none, that one has; else it is as good as any. */
   readonly sibling?: readonly Entry[];
 }
 
@@ -77,6 +77,8 @@ export interface Workshop {
   decide(entry: Entry, found: Found | 'ambiguous' | undefined): void;
   /** Ends the write: no row fares better. `sent` are the entries of the failed request. */
   fail(error: BridgeError, failure: FailureClass, sent: readonly Entry[]): void;
+  /** Takes back entries of which nothing is known, to be sent with others. */
+  takeBack(kind: WriteKind, entries: readonly Entry[]): void;
   /** The service has refused so many rows by themselves; these are the errors of those that are rejected for it. */
   refused(rows: number, rejections: readonly DataverseError[]): void;
 }

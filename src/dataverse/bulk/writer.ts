@@ -27,8 +27,8 @@ const LOOK_UP_KEYS = 500;
 const GRACE_MS = 20_000;
 /** A source that gives nothing for so long does not hold back what it gave before. */
 const SILENCE_MS = 200;
-/** The last rows are shared among all calls, but not in crumbs. */
-const FEWEST_ROWS_AT_END = 10;
+/** The last keys are shared among all calls, but not in crumbs. */
+const FEWEST_KEYS = 50;
 
 const ABORTED: RowError = {
   code: 'aborted',
@@ -100,6 +100,7 @@ export class Writer {
         for (const entry of sent)
           if (!entry.unsure) entries.settle(entry, 'rejected', undefined, { code, message: error.message, hint });
       },
+      takeBack: (kind, back) => this.#sendable[kind].unshift(...back),
       refused: (rows, rejections) => this.#refused(rows, rejections),
     };
     options.signal?.addEventListener('abort', this.#abort, { once: true });
@@ -259,7 +260,7 @@ export class Writer {
 
   #route(entry: Entry): void {
     const { mode, resolve, strategy, table } = this.#shop.options;
-    const id = entry.row.id ?? this.#shop.entries.rememberedId(entry);
+    const id = entry.row.id ?? entry.turn.id;
     if (id !== undefined) {
       this.#decide(entry, { id });
       return;
@@ -284,24 +285,33 @@ export class Writer {
     if (this.#end) return this.#lastWork();
     const urgent = this.#urgent.shift();
     if (urgent) return urgent;
+    const moreToCome = !this.#ended && !this.#isSilent && (!this.isFull || this.#inFlight > 0);
+    return this.#nextWrite(moreToCome) ?? this.#nextLookUp(moreToCome);
+  }
+
+  /** A call as large as it may be; where no more rows come, the last ones are shared among the calls. */
+  #nextWrite(moreToCome: boolean): Work | undefined {
     const { effort, options } = this.#shop;
-    const { concurrency } = options.pace;
-    const moreToCome = !this.#ended && !this.#isSilent && !this.isFull;
-    const moreToSend = moreToCome || this.#unresolved.length + this.#lookingUp > 0;
     const kind = KINDS.reduce((a, b) => (this.#sendable[b].length > this.#sendable[a].length ? b : a));
     const queue = this.#sendable[kind];
-    if (queue.length > 0) {
-      const { rows, form } = effort.next(kind, this.#bestForm(kind));
-      if (queue.length >= rows || !moreToSend) {
-        const share = moreToSend ? rows : evenShare(queue.length, rows, concurrency, this.#inFlight);
-        return { do: 'write', group: { kind, form, tries: {}, entries: queue.splice(0, share) } };
-      }
-    }
-    const enough = moreToCome ? Math.min(LOOK_UP_KEYS, effort.next('create', 'bulk').rows) : 1;
-    if (this.#unresolved.length < enough) return undefined;
-    const page = moreToCome
-      ? LOOK_UP_KEYS
-      : evenShare(this.#unresolved.length, LOOK_UP_KEYS, concurrency, this.#inFlight);
+    if (queue.length === 0) return undefined;
+    const { rows, form } = effort.next(kind, this.#bestForm(kind));
+    const fewest = effort.fewest(kind);
+    const resolving = this.#unresolved.length + this.#lookingUp;
+    const last = Math.ceil((queue.length + resolving) / options.pace.concurrency);
+    const share = moreToCome ? rows : Math.min(rows, Math.max(fewest, last));
+    const enough = moreToCome && this.isFull ? Math.min(share, fewest) : share;
+    if (queue.length < enough && (moreToCome || resolving > 0)) return undefined;
+    return { do: 'write', group: { kind, form, tries: {}, entries: queue.splice(0, share) } };
+  }
+
+  #nextLookUp(moreToCome: boolean): Work | undefined {
+    const { effort, options } = this.#shop;
+    const count = this.#unresolved.length;
+    const enough = this.isFull ? FEWEST_KEYS : Math.min(LOOK_UP_KEYS, effort.next('create', 'bulk').rows);
+    if (count === 0 || (moreToCome && count < enough)) return undefined;
+    const last = Math.max(FEWEST_KEYS, Math.ceil(count / (options.pace.concurrency - this.#inFlight)));
+    const page = moreToCome ? LOOK_UP_KEYS : Math.min(LOOK_UP_KEYS, last);
     return { do: 'lookUp', entries: this.#unresolved.splice(0, page), tries: {} };
   }
 
@@ -323,7 +333,7 @@ export class Writer {
 
   async #start(work: Work): Promise<void> {
     this.#inFlight += 1;
-    if (work.do === 'lookUp') this.#lookingUp += 1;
+    if (work.do === 'lookUp') this.#lookingUp += work.entries.length;
     try {
       this.#urgent.push(...(await perform(this.#shop, work)));
     } catch (error) {
@@ -332,7 +342,7 @@ export class Writer {
       for (const entry of entriesOf(work)) this.#giveUp(entry);
     }
     this.#inFlight -= 1;
-    if (work.do === 'lookUp') this.#lookingUp -= 1;
+    if (work.do === 'lookUp') this.#lookingUp -= work.entries.length;
     const { options, effort } = this.#shop;
     options.onProgress?.(this.#progress.read({ concurrency: options.pace.concurrency, batchSize: effort.batchSize }));
     this.pump();
@@ -354,11 +364,4 @@ export class Writer {
     }
     entries.settle(entry, 'rejected', undefined, unknownOutcome(reason));
   }
-}
-
-/** How many of the last `rows` one call takes, so that all calls end at about the same time. */
-function evenShare(rows: number, most: number, concurrency: number, inFlight: number): number {
-  const rounds = Math.ceil(rows / (most * concurrency));
-  const calls = rounds > 1 ? rounds * concurrency : concurrency - inFlight;
-  return Math.min(most, Math.max(FEWEST_ROWS_AT_END, Math.ceil(rows / calls)));
 }

@@ -255,6 +255,7 @@ function compare(
     if (error?.code === 'outcomeUnknown') {
       const there = world.byNumber(numberOf(each));
       if (there) expected.set(numberOf(each), there['name']);
+      else expected.delete(numberOf(each));
       unknown += 1;
     }
     if (outcome === 'deleted') expect(expected.delete(numberOf(each))).toBe(true);

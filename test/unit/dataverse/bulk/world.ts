@@ -33,10 +33,10 @@ export const row = (index: number, number: string, name = 'Name', more: Partial<
 export const kinds = (outcomes: readonly RowOutcome[]) => outcomes.map(({ outcome }) => outcome);
 
 /** A writer in front of a simulated service, in a time of its own. */
-export function openWorld(simulation: Omit<SimulationOptions, 'clock'> = {}) {
+export function openWorld(simulation: Omit<SimulationOptions, 'clock'> = {}, maxConcurrency = 4) {
   const clock = timeline();
   const service = simulateService({ ...simulation, clock });
-  const pace = createPace({ clock, maxConcurrency: 4 });
+  const pace = createPace({ clock, maxConcurrency });
   const meter = newMeter();
   let ids = 0;
   const newId = (): string => {
