@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OWN_NATIVE, packageApp } from '../commands/package-app.ts';
+import { systemClock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
 import { startAppProcess } from './app-process.ts';
 import { type LocalCloud, startCloud } from './cloud.ts';
+import { createProgressLine } from './progress-line.ts';
 import { type App, callApp } from './sample/call-app.ts';
 import { ACTIVATION, runSample } from './sample/run-sample.ts';
-import { commands, isComplete, sampleSummary } from './summary.ts';
+import { commands, isComplete, progressText, sampleSummary } from './summary.ts';
 
 const USAGE = 'npm start -- [--once] [--port 7071] [--data .local]';
 
@@ -128,7 +130,14 @@ async function serveSample(cloud: LocalCloud, app: App): Promise<boolean> {
     print('The sample has run in this data folder before; it is not run again. Delete the folder to see it anew.');
     return true;
   }
-  const result = await runSample(cloud, app, print);
+  const line = createProgressLine(process.stdout, systemClock);
+  const result = await runSample(cloud, app, {
+    tell(text) {
+      line.clear();
+      print(text);
+    },
+    progress: (file, run) => line.show(progressText(file, run)),
+  }).finally(() => line.clear());
   print(`\n${sampleSummary(result)}`);
   const complete = isComplete(result);
   cloud.settings.sampleDone = complete;

@@ -1,6 +1,6 @@
 import { APP_ENVIRONMENT_FILE } from './cloud.ts';
 import type { App } from './sample/call-app.ts';
-import { ACTIVATION, type SampleResult, type SampleRun } from './sample/run-sample.ts';
+import { ACTIVATION, type RunStatus, type SampleResult, type SampleRun } from './sample/run-sample.ts';
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
 
@@ -12,6 +12,26 @@ export function runLine(run: SampleRun): string {
     `${whole(rejected)} rejected + ${whole(skipped)} skipped; ${whole(run.left)} left the segment and stay; ` +
     `${run.calls} calls, ${whole(run.input / run.seconds)} rows/s`
   );
+}
+
+/** How far a run is, in a line; what is not known yet is left out. */
+export function progressText(file: string, run: RunStatus): string {
+  const { state, input, counts, calls, throttled, rowsPerSecond, etaSeconds, writing } = run;
+  if (state !== 'writing') return `  ${file}: ${state}`;
+  const outcomes = Object.entries(counts).filter(([, count]) => count > 0);
+  const done = outcomes.reduce((sum, [, count]) => sum + count, 0);
+  const parts = [
+    `${whole(done)} of ${whole(input)} rows`,
+    ...outcomes.map(([outcome, count]) => `${whole(count)} ${outcome}`),
+    `${whole(rowsPerSecond)} rows/s`,
+    ...(etaSeconds === undefined ? [] : [`${etaSeconds} s left`]),
+    `${whole(calls)} calls`,
+    ...(writing ? [`${writing.concurrency} at a time`, `${whole(writing.batchSize)} rows each`] : []),
+    ...(throttled.count > 0
+      ? [`throttled ${throttled.count} times, ${Math.round(throttled.waitedMs / 1000)} s lost`]
+      : []),
+  ];
+  return `  ${file}: ${parts.join(', ')}`;
 }
 
 export function sampleSummary({ runs, events }: SampleResult): string {

@@ -8,15 +8,28 @@ import { type App, callApp } from './call-app.ts';
 /** A step of the sample did not give what it must give. */
 export class SampleError extends BridgeError<'sampleFailed'> {}
 
-export interface SampleRun {
-  readonly file: string;
+/** A run as the app tells it, of which the sample needs this. */
+export interface RunStatus {
   readonly state: string;
   readonly input: number;
   readonly counts: Readonly<Record<string, number>>;
   readonly left: number;
   readonly calls: number;
+  readonly throttled: { readonly count: number; readonly waitedMs: number };
   readonly rowsPerSecond: number;
+  readonly etaSeconds?: number;
+  readonly writing?: { readonly concurrency: number; readonly batchSize: number };
+}
+
+export interface SampleRun extends RunStatus {
+  readonly file: string;
   readonly seconds: number;
+}
+
+/** Who hears of the sample: a line for each step, and how far a run is whenever that was asked. */
+export interface Audience {
+  tell(line: string): void;
+  progress(file: string, run: RunStatus): void;
 }
 
 export interface SampleResult {
@@ -32,18 +45,19 @@ const LONGEST_WAIT_MS = 120_000;
 /**
  * The main job, as a company would do it: an administrator defines the alternate key, the activation is stored with
  * its schedule paused, the first list is sent, the administrator registers the webhook, the second list is sent, and
- * the events of the changed rows are awaited. `tell` gets a line for each step. Throws SampleError.
+ * the events of the changed rows are awaited. Throws SampleError.
  */
-export async function runSample(cloud: LocalCloud, app: App, tell: (line: string) => void): Promise<SampleResult> {
+export async function runSample(cloud: LocalCloud, app: App, audience: Audience): Promise<SampleResult> {
+  const { tell } = audience;
   const administrator = openAdministrator(cloud);
   try {
     await makeKey(administrator);
     tell('Alternate key on account(accountnumber) is active; an administrator made it.');
     await storeActivation(app);
-    const first = await sendFile(administrator, app, FILES[0], tell);
+    const first = await sendFile(administrator, app, FILES[0], audience);
     await registerWebhook(administrator, app, cloud.settings.webhookSecret);
     tell('Webhook steps for Create and Update of account are registered; an administrator did it.');
-    const second = await sendFile(administrator, app, FILES[1], tell);
+    const second = await sendFile(administrator, app, FILES[1], audience);
     const expected = (second.counts['created'] ?? 0) + (second.counts['updated'] ?? 0);
     const received = await awaitEvents(app, expected);
     return { runs: [first, second], events: { expected, received } };
@@ -85,13 +99,13 @@ async function sendFile(
   administrator: Administrator,
   app: App,
   file: string,
-  tell: (line: string) => void,
+  { tell, progress }: Audience,
 ): Promise<SampleRun> {
   await administrator.putBlob('inbox', file, await readFile(new URL(file, import.meta.url)));
   const startedAt = performance.now();
   const { id } = (await callApp(app, 'POST', `activations/${ACTIVATION}/runs`)) as { id: string };
   const run = await until(`the run of ${file} has ended`, async () => {
-    const found = (await callApp(app, 'GET', `activations/${ACTIVATION}/runs/${id}`)) as unknown as SampleRun & {
+    const found = (await callApp(app, 'GET', `activations/${ACTIVATION}/runs/${id}`)) as unknown as RunStatus & {
       endedAt?: string;
       problem?: { message: string; errors?: { path: string; message: string }[] };
     };
@@ -100,7 +114,9 @@ async function sendFile(
       const details = errors.map((error) => `${error.path} ${error.message}`).join('; ');
       throw new SampleError('sampleFailed', `The run of ${file} failed: ${message} ${details}`.trim());
     }
-    return found.endedAt === undefined ? undefined : found;
+    if (found.endedAt !== undefined) return found;
+    progress(file, found);
+    return undefined;
   });
   const result = { ...run, file, seconds: (performance.now() - startedAt) / 1000 };
   tell(`Sent ${file}: ${run.state}, ${run.input} rows in ${result.seconds.toFixed(1)} s.`);
