@@ -221,9 +221,6 @@ export class SharedPace implements PaceShare {
     const { leases, clock } = this.#options;
     const now = clock.now();
     if (now - this.#renewedAt < RENEW_MS) return;
-    this.#renewedAt = now;
-    this.#peakBefore = this.#peak;
-    this.#peak = this.#calls;
     const seat = this.#seat;
     await Promise.all([
       ...[...this.#held.keys()].map(async (slot) => {
@@ -235,6 +232,9 @@ export class SharedPace implements PaceShare {
           if (!isOurs) this.#seat = undefined;
         }),
     ]);
+    this.#renewedAt = now;
+    this.#peakBefore = this.#peak;
+    this.#peak = this.#calls;
   }
 
   /** Takes the first seat that is free. */

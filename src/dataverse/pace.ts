@@ -27,7 +27,7 @@ export interface EnterOptions {
    * person waits for it, it is short) waits for nothing but the service's own limits.
    */
   readonly bulk?: boolean | undefined;
-  /** Told how long limits of the service, in milliseconds, hold this request back. */
+  /** Told whenever limits of the service hold this request back, or longer than told before: by how many milliseconds. */
   readonly onHeld?: ((ms: number) => void) | undefined;
 }
 

@@ -95,6 +95,19 @@ describe('a connection', () => {
     );
   });
 
+  test.each([
+    [undefined, 1],
+    ['100', 1],
+    ['25', 0.25],
+  ])('takes the budget %s as a part of the limits', (budget, part) => {
+    const env = { ...complete, ...(budget !== undefined && { Dataverse__default__budget: budget }) };
+    expect(connectionSettings(parseSettings(env), 'default').budget).toBe(part);
+  });
+
+  test.each(['0', '101', '12.5', '50%'])('refuses the budget %s', (budget) => {
+    expect(faultsOf({ ...complete, Dataverse__default__budget: budget })).toEqual(['Dataverse__default__budget']);
+  });
+
   test('that nobody defined is named together with those that are', () => {
     expect(() => connectionSettings(parseSettings(complete), 'prod')).toThrow(
       expect.objectContaining({ code: 'connectionUnknown', hint: 'Connections are: default.' }),

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { limitOf } from '../../../src/dataverse/limits.ts';
-import { createPace, type EnterOptions, type Pace, type TurnResult } from '../../../src/dataverse/pace.ts';
+import {
+  createPace,
+  type EnterOptions,
+  type Pace,
+  type PaceShare,
+  type TurnResult,
+} from '../../../src/dataverse/pace.ts';
 import { type Timeline, timeline } from './bulk/timeline.ts';
 
 const bulk: EnterOptions = { bulk: true };
@@ -76,6 +82,19 @@ describe('concurrency', () => {
 });
 
 describe('a 429', () => {
+  test('is told to requests that have waited for room when it came', async () => {
+    const clock = timeline();
+    const pace = createPace({ clock, maxConcurrency: 1 });
+    const turn = await pace.enter(bulk);
+    const held: number[] = [];
+    const waiting = pace.enter({ ...bulk, onHeld: (ms) => held.push(ms) });
+    (await pace.enter()).leave(refused(4000));
+    await clock.run(clock.sleep(1000));
+    turn.leave(refused(5000));
+    await clock.run(waiting);
+    expect(held).toEqual([4000, 2000]);
+  });
+
   test('holds everybody for as long as it says', async () => {
     const clock = timeline();
     const pace = createPace({ clock, maxConcurrency: 4 });
@@ -162,6 +181,25 @@ describe('a window that was used up', () => {
     const pace = createPace({ clock, maxConcurrency: 8, budget: 0.01 });
     const start = clock.now();
     expect(await clock.run(sendMany(clock, pace, 70))).toBe(0);
+    expect(clock.now() - start).toBeGreaterThan(299_000);
+  });
+
+  test('is not reached by several instances that share a budget', async () => {
+    const clock = timeline();
+    const share: PaceShare = {
+      slots: undefined,
+      part: 0.5,
+      blockedUntil: 0,
+      refresh: () => undefined,
+      tell: () => undefined,
+      block: () => undefined,
+      watch: () => undefined,
+    };
+    const pace = createPace({ clock, maxConcurrency: 8, budget: 0.01, share });
+    const start = clock.now();
+    await clock.run(sendMany(clock, pace, 30));
+    expect(clock.now() - start).toBeLessThan(10_000);
+    await clock.run(sendMany(clock, pace, 10));
     expect(clock.now() - start).toBeGreaterThan(299_000);
   });
 
