@@ -14,7 +14,7 @@ export interface Window {
   settled(place: Place): void;
   /** The outcomes that are due, in the window's order; each is given once. */
   take(): readonly RowOutcome[];
-  /** All outcomes there are, whatever stands before them. The window is of no use afterwards. */
+  /** All outcomes there are, whatever stands before them. Rows without one are dropped. */
   takeAll(): readonly RowOutcome[];
 }
 
@@ -48,7 +48,12 @@ function inputOrder(): Window {
     add: (place) => places.push(place),
     settled: () => undefined,
     take,
-    takeAll: () => [...take(), ...places.slice(first).flatMap(({ outcome }) => outcome ?? [])],
+    takeAll() {
+      const due = places.slice(first).flatMap(({ outcome }) => outcome ?? []);
+      places = [];
+      first = 0;
+      return due;
+    },
   };
 }
 
