@@ -30,18 +30,40 @@ const stage = z.object({
   status: z.enum(['passed', 'failed', 'skipped']),
   ms: z.number(),
   detail: z.string(),
-  hint: z.string().optional(),
+  warnings: z.array(z.string()).optional().describe('What works and should still be looked at.'),
+  facts: z.record(z.string(), z.unknown()).optional().describe('What was found, for programs.'),
+  code: z.string().optional().describe('Why it failed, for programs.'),
+  hint: z.string().optional().describe('The next step after a failure.'),
 });
 const testAnswer = {
   description: 'What each stage found.',
-  schema: z.looseObject({ status: z.string(), stages: z.array(stage) }),
+  schema: z.object({
+    connection: z.string(),
+    environment: z.string().optional().describe('Left out while the setting is wrong.'),
+    status: z.enum(['passed', 'failed']),
+    stages: z.array(stage),
+  }),
 };
-const listed = z.looseObject({
+const listed = z.object({
   name: z.string(),
   environment: z.string().optional(),
   credential: z.string().optional(),
+  faults: z
+    .array(z.object({ setting: z.string(), message: z.string() }))
+    .optional()
+    .describe('Of settings, in place of environment and credential.'),
   expiresAt: z.string().optional(),
-  lastCheck: z.looseObject({ status: z.string(), at: z.string() }).optional(),
+  lastCheck: z
+    .object({
+      status: z.string(),
+      at: z.string(),
+      since: z.string().optional(),
+      stage: z.string().optional(),
+      detail: z.string().optional(),
+      hint: z.string().optional(),
+      warnings: z.array(z.string()),
+    })
+    .optional(),
 });
 const guid = z.guid();
 
@@ -88,7 +110,12 @@ export function connectionRoutes(services: Services): readonly Route[] {
         .describe('Properties of a connection without their prefix: `{ "url": …, "tenantId": …, "credential": … }`.'),
       answers: { 200: testAnswer },
       example: {
-        body: { url: 'https://contoso.crm4.dynamics.com', tenantId: 'a', clientId: 'b', credential: 'managedIdentity' },
+        body: {
+          url: 'https://contoso.crm4.dynamics.com',
+          tenantId: 'contoso.onmicrosoft.com',
+          clientId: '0a6dc1c3-31f4-4d5d-8b8e-3e0b5f0a9d11',
+          credential: 'managedIdentity',
+        },
         status: 200,
       },
       async handler({ body, query: { probe }, signal, log }) {

@@ -80,7 +80,7 @@ const createAnswers = {
   201: {
     description: 'The id of the new row, or the row where `Prefer` asks for it.',
     schema: created,
-    headers: { Location: 'Where the row is read.', ...ROW_HEADERS },
+    headers: { Location: 'Where the row is read.', ETag: 'The row’s version, where `Prefer` asks for the row.' },
   },
 };
 

@@ -11,14 +11,17 @@ import type { Services } from './services.ts';
 /** Dataverse waits a minute for an answer; what takes longer would be posted again. */
 const LONGEST_RECEIPT_MS = 50_000;
 
-const storedEvent = z.looseObject({
+const recognised = z.string().nullable().describe('Null where the event is not recognised.');
+const storedEvent = z.object({
   id: z.string(),
   endpoint: z.string(),
-  table: z.string().optional(),
-  row: z.string().optional(),
-  message: z.string().optional(),
+  table: recognised,
+  row: recognised,
+  message: recognised,
   state: z.enum(['received', 'unrecognised']),
+  operationCreatedOn: recognised,
   receivedAt: z.string(),
+  context: z.unknown().describe('What Dataverse sent, decoded; null where it is no longer kept.'),
 });
 
 export function webhookRoutes(services: Services): readonly Route[] {
@@ -43,7 +46,14 @@ export function webhookRoutes(services: Services): readonly Route[] {
       example: {
         path: { endpoint: 'main' },
         headers: { 'x-bridge-key': '{secret}' },
-        body: { MessageName: 'Update', PrimaryEntityName: 'account' },
+        body: {
+          MessageName: 'Update',
+          PrimaryEntityName: 'account',
+          PrimaryEntityId: '6b9a1f0c-7e2a-4a4f-9c53-2f6d1f0f7a01',
+          OperationId: '0d2c4e80-1c1f-4f0e-8a44-5b7f3a9a1e02',
+          CorrelationId: '5c0f7a52-90f4-4a55-b3f2-7f0c2f8b4d03',
+          OperationCreatedOn: '/Date(1795255200000+0000)/',
+        },
         status: 202,
       },
       async handler({ request, path, search }) {
