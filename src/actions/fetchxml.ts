@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DataverseError } from '../dataverse/errors.ts';
 import { type FetchCookie, pageOf, parseFetchXml, readCookie, withPage, writeXml } from '../dataverse/fetch-xml.ts';
 import type { RequestLimits } from '../dataverse/find-row.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import { BridgeError } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';

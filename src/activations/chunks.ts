@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { keyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowError, RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { RowToWrite } from '../dataverse/bulk/write-rows.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { TableNeeds } from '../dataverse/metadata.ts';
 import { ActivationError, type DefinitionFault } from './errors.ts';
 import { scheduleFault } from './schedule.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { StorageError } from '../storage/errors.ts';
 import type { Storage } from '../storage/storage.ts';
 import { type ActivationDefinition, definitionSchema, parseDefinition } from './definition.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { ActivationError } from './errors.ts';

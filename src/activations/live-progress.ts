@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import type { Storage } from '../storage/storage.ts';
 import { outcomeCounts } from './runs.ts';

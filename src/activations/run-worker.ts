@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import { unreachable } from '../shared/errors.ts';
 import type { NewId } from '../shared/ids.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isGuid } from '../shared/ids.ts';
 import { sendBatch } from './batch.ts';
 import type { DataverseClient } from './client.ts';

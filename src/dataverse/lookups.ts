@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RowError } from './bulk/outcomes.ts';
 import type { DataverseClient } from './client.ts';
 import { DataverseError } from './errors.ts';

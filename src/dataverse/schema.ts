@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import { isGuid } from '../shared/ids.ts';
 import { abortable } from './abortable.ts';

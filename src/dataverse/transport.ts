@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { errors, Pool } from 'undici';
+import type { Pool } from 'undici';
 import { DataverseError } from './errors.ts';
 
 export interface TransportRequest {
@@ -40,15 +40,22 @@ const LARGEST_ANSWER_BYTES = 128 * 1024 * 1024;
  * requests spread over the environment's web servers, whose service protection limits count separately.
  */
 export function poolTransport(origin: string, connections: number): { transport: Transport; close(): Promise<void> } {
-  const pool = new Pool(origin, {
-    connections,
-    connect: { timeout: 10_000 },
-    maxResponseSize: LARGEST_ANSWER_BYTES,
-  });
+  let opened: Promise<Pool> | undefined;
+  // Loaded with the first request: a start of the app does not wait for it.
+  const open = async (): Promise<Pool> => {
+    const { default: undici } = await import('undici');
+    return new undici.Pool(origin, {
+      connections,
+      connect: { timeout: 10_000 },
+      maxResponseSize: LARGEST_ANSWER_BYTES,
+    });
+  };
   return {
     async transport({ method, url, headers, body, signal, timeoutMs, largestAnswer, streamed = false }) {
       const timeout = Math.max(1, Math.min(timeoutMs ?? ANSWER_TIMEOUT_MS, ANSWER_TIMEOUT_MS));
       const inTime = timeoutMs === undefined ? signal : within(timeout, signal);
+      opened ??= open();
+      const pool = await opened;
       const response = await pool.request({
         method: method as 'GET',
         path: url.pathname + url.search,
@@ -63,7 +70,9 @@ export function poolTransport(origin: string, connections: number): { transport:
       if (streamed && answer.status < 300) return { ...answer, body: Buffer.alloc(0), stream: Readable.from(limited) };
       return { ...answer, body: await wholeOf(limited) };
     },
-    close: () => pool.close(),
+    async close() {
+      await (await opened)?.close();
+    },
   };
 }
 
@@ -83,7 +92,9 @@ async function* bounded(body: Readable, largest = LARGEST_ANSWER_BYTES): AsyncGe
       yield chunk;
     }
   } catch (error) {
-    if (error instanceof errors.ResponseExceededMaxSizeError) throw tooLarge(LARGEST_ANSWER_BYTES);
+    if (error instanceof Error && 'code' in error && error.code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
+      throw tooLarge(LARGEST_ANSWER_BYTES);
+    }
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { app, type HttpRequest } from '@azure/functions';
-import { z } from 'zod';
+import * as z from 'zod';
 import { definitionSchema } from '../activations/definition.ts';
 import type { RunInput } from '../activations/run-input.ts';
 import { CHUNK_QUEUE } from '../activations/run-worker.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { batchEntry } from '../actions/batch/entries.ts';
 import { runBatch } from '../actions/batch/run.ts';
 import { connectionName } from '../http/query-values.ts';

@@ -1,5 +1,5 @@
 import { app } from '@azure/functions';
-import { z } from 'zod';
+import * as z from 'zod';
 import { connectionNames } from '../config/settings.ts';
 import { activationUses } from '../health/activation-uses.ts';
 import { userName, whoAmI } from '../health/application-user.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeColumn, type Expansion, listColumns } from '../actions/columns.ts';
 import { createKey, listKeys, type NewKey } from '../actions/keys.ts';
 import { describeTable, listTables, TABLE_MEMBERS } from '../actions/tables.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { json, type Route, type RouteDescription, route } from '../http/routes.ts';
 import type { Services } from './services.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { fetchRows } from '../actions/fetchxml.ts';
 import { LONGEST_FETCH } from '../dataverse/fetch-xml.ts';
 import { connectionName } from '../http/query-values.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { json, type Route, route } from '../http/routes.ts';
 
 /** Liveness: touches no dependency, so that a restart loop never hides behind an outage elsewhere. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { sendRaw } from '../actions/raw/send.ts';
 import { RequestError } from '../http/problem.ts';
 import { connectionName } from '../http/query-values.ts';

@@ -1,5 +1,5 @@
 import type { HttpResponseInit } from '@azure/functions';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type KeyStrategy, keyColumns, keyStrategy, readKey } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import { type RowToWrite, type WriteMode, writeRows } from '../dataverse/bulk/write-rows.ts';

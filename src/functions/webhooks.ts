@@ -1,5 +1,5 @@
 import { app } from '@azure/functions';
-import { z } from 'zod';
+import * as z from 'zod';
 import { SettingsError } from '../config/settings.ts';
 import { bodyChunks } from '../http/body.ts';
 import { RequestError } from '../http/problem.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { sendChangeSet } from '../dataverse/change-set.ts';
 import type { DataverseClient } from '../dataverse/client.ts';
 import { DataverseError, errorFromAnswer } from '../dataverse/errors.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isoTime } from '../shared/clock.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { StorageError } from '../storage/errors.ts';

@@ -1,5 +1,5 @@
 import type { errors, JWTPayload } from 'jose';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EntraCallers } from '../config/caller-settings.ts';
 import { RequestError } from './problem.ts';
 import type { Authorize } from './routes.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type AnswerDescription, parametersOf, type RouteDescription, TAGS } from './routes.ts';
 
 /** JSON, as far as an OpenAPI document needs it. */

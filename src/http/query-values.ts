@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Values of a URL's query, which all arrive as text. Each carries the JSON Schema of what it stands for as metadata

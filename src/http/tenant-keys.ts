@@ -1,5 +1,5 @@
 import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EntraCallers } from '../config/caller-settings.ts';
 import type { Clock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';

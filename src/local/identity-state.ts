@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BridgeError } from '../shared/errors.ts';
 import { directorySchema, newTenant, type Tenant } from './entra/directory.ts';
 import { newSigningKeyPem } from './entra/signing-key.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { z } from 'zod';
+import * as z from 'zod';
 import { WebhookError } from './errors.ts';
 import { type ExecutionContext, isNestedDeeper, parseExecutionContext } from './execution-context.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { RowError } from '../../dataverse/bulk/outcomes.ts';
 import type { StreamingClient } from '../../dataverse/client.ts';
 import type { RequestLimits } from '../../dataverse/find-row.ts';

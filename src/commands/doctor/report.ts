@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ConnectionTest } from '../../health/connection-test.ts';
 import { RIGHTS } from '../../health/needs.ts';
 import type { Stage } from '../../health/stages.ts';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const values = z.record(z.string(), z.string());
 /** The form of Core Tools' local.settings.json, or just names and values. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DataverseClient } from '../../dataverse/client.ts';
 import { DataverseError } from '../../dataverse/errors.ts';
 import {

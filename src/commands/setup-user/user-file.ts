@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { BridgeError } from '../../shared/errors.ts';
 
 /** How far a privilege reaches: own rows, the business unit's, those below it, all. */

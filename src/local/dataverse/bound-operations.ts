@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { requireOwnRole } from './directory.ts';
 import { invalidArgument, methodNotAllowed, notEmulated, rowNotFound, unknownPrivilege } from './errors.ts';
 import type { Table } from './metadata.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Customization, type Customizations, openCustomizations } from './definitions/customizations.ts';
 import { type Catalog, type Definition, parseTable, readMetadataFile, type Table, type TableName } from './metadata.ts';
 import { isJsonObject } from './payload.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { dumpRows } from './dump.ts';
 import { dropExpired } from './elastic-rows.ts';
 import type { Emulator } from './emulator.ts';

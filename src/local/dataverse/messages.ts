@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { readMetadataFile } from './metadata.ts';
 import type { WriteRow } from './seed.ts';
 import { derivedGuid } from './store.ts';

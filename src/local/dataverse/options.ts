@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BridgeError, messageOf } from '../../shared/errors.ts';
 import { type ServiceModel, serviceModelSchema } from './service-model.ts';
 

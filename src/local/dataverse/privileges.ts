@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Catalog, readMetadataFile, type Table, type TableName } from './metadata.ts';
 import { derivedGuid } from './store.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { NewId } from '../../shared/ids.ts';
 import { WireError } from './errors.ts';
 import { PASSING_FAULTS, type PassingFault, passingError } from './overload-errors.ts';

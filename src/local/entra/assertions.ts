@@ -1,6 +1,6 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { compactVerify, decodeJwt, decodeProtectedHeader } from 'jose';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Application, findCertificate, TOKEN_EXCHANGE } from './directory.ts';
 import {
   assertionAudienceDiffers,

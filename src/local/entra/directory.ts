@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { newGuid } from '../../shared/ids.ts';
 
 const federatedCredentialSchema = z.object({

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Clock, isoTime } from '../../shared/clock.ts';
 import type { FunctionDefinition } from './function-definitions.ts';
 import type { TypedData } from './functions-core.ts';

@@ -3,7 +3,7 @@ import { glob } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../../shared/errors.ts';
 import {
   type ProgrammingModel,

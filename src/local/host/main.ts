@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ManagedIdentityCredential } from '@azure/identity';
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../../shared/errors.ts';
 import { startHost } from './host.ts';
 

@@ -1,5 +1,5 @@
 import type { ReceivedMessageItem } from '@azure/storage-queue';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { TypedData } from './functions-core.ts';
 import type { QueueSettings } from './host-json.ts';
 

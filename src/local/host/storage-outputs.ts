@@ -1,6 +1,6 @@
 import type { BlobServiceClient } from '@azure/storage-blob';
 import type { QueueServiceClient } from '@azure/storage-queue';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Clock, isoTime } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
 import type { StorageOutput } from './function-definitions.ts';

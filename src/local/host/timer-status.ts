@@ -1,5 +1,5 @@
 import { type BlobServiceClient, RestError } from '@azure/storage-blob';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isoTime } from '../../shared/clock.ts';
 import type { Schedule } from './ncrontab.ts';
 

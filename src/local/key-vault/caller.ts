@@ -1,5 +1,5 @@
 import { errors, jwtVerify } from 'jose';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SigningKey } from '../entra/signing-key.ts';
 import { issuerV1 } from '../entra/tokens.ts';
 import { unauthorized } from './errors.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import type { SigningKey } from '../entra/signing-key.ts';
 import type { Handler } from '../listener.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 // Data actions of the built-in roles, after "Microsoft.KeyVault/vaults/":
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security

@@ -1,5 +1,5 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { roleAssignmentSchema } from './roles.ts';
 
 /** Times of this file are seconds since 1970, as in Key Vault. */

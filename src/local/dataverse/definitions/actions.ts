@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { badPayload, definitionNotFound, invalidArgument, noResourceFor } from '../errors.ts';
 import { isJsonObject, type JsonObject } from '../payload.ts';
 import { jsonReply, noContent, type Reply } from '../reply.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 // What the emulator reads of definitions in the Web API's form; the rest stays as it is in the files.
 
