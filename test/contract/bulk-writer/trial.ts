@@ -19,7 +19,7 @@ export interface Arena {
   readonly transport: Transport;
   readonly table: Table;
   readonly contacts: readonly [string, ...string[]];
-  /** A token that is good for so many milliseconds. */
+  /** A token that is good for so many milliseconds; below 0, one that has been expired for so long. */
   token(lifetimeMs: number): Promise<string>;
   /** A request of somebody else, whom no rule spoils. */
   call(method: string, path: string, body?: unknown): Promise<{ status: number; json: unknown }>;
@@ -227,13 +227,12 @@ async function* source(
   }
 }
 
-/** A token that is kept until Dataverse refuses it, which it does soon. */
+/** Tokens of which some have expired when they are used, in some trials; after a refusal there is a good one. */
 function expiringTokens({ token }: Arena, luck: Chance): (options?: TokenOptions) => Promise<string> {
-  const lifetimeMs = luck.one([3_600_000, 3_600_000, 80_000, 40_000]);
-  let current: Promise<string> | undefined;
-  return async ({ rejected } = {}) => {
-    current ??= token(lifetimeMs);
-    if (rejected !== undefined && rejected === (await current)) current = token(lifetimeMs);
-    return current;
-  };
+  const share = luck.one([0, 0, 0.05, 0.3]);
+  const good = token(LASTING_MS);
+  const expired = token(-LASTING_MS);
+  return ({ rejected } = {}) => (rejected === undefined && luck.is(share) ? expired : good);
 }
+
+const LASTING_MS = 3_600_000;
