@@ -1,8 +1,10 @@
+import { isExactNumber } from '../../shared/exact-json.ts';
 import { isGuid } from '../../shared/ids.ts';
 import { DataverseError } from '../errors.ts';
 import { type AlternateKey, activeKey, keyOn, type LookupTarget, type RowKey, type Table } from '../table.ts';
 import { toWireValue } from '../values.ts';
 import { lookupProperty } from '../wire/annotations.ts';
+import { fitsPath, rowPath } from '../wire/keys.ts';
 import { encode, literal } from '../wire/literals.ts';
 import { binding, IN_CONDITION } from '../wire/rows.ts';
 import type { RowError } from './outcomes.ts';
@@ -125,9 +127,13 @@ function targetOf(table: Table, name: string): LookupTarget | undefined {
   return target;
 }
 
-/** A column's value as part of a key, ours or the service's, which writes times without milliseconds. */
+/**
+ * A column's value as part of a key, ours or the service's, which writes times without milliseconds. A number that a
+ * double does not hold is its digits.
+ */
 export function keyValue(table: Table, name: string, value: unknown): string | number | boolean | null {
   if (typeof value === 'number' || typeof value === 'boolean') return value;
+  if (isExactNumber(value)) return value.rawJSON;
   if (typeof value !== 'string') return null;
   const { type, dateBehavior } = table.columns.get(name) ?? {};
   if (type !== 'DateTime' || dateBehavior === 'DateOnly') return value;
@@ -178,6 +184,12 @@ export const keyOf = (table: Table, strategy: KeyStrategy, found: Readonly<Recor
 /** The property that a column is read and compared through. */
 const propertyOf = (table: Table, name: string): string => (targetOf(table, name) ? lookupProperty(name) : name);
 
+const NUMBERS: ReadonlySet<string> = new Set(['BigInt', 'Decimal', 'Double', 'Money']);
+
+/** A key's value as JSON; digits stand for the number that they are. */
+const memberValue = (value: RowKey[string] | undefined, isNumber: boolean): string =>
+  isNumber && typeof value === 'string' ? value : JSON.stringify(value ?? null);
+
 /** A key's columns as a new row is sent with them: the members of its JSON, without braces. */
 export function keyMembers(table: Table, strategy: KeyStrategy): (key: RowKey) => string {
   if (strategy.kind === 'id') return () => '';
@@ -185,7 +197,8 @@ export function keyMembers(table: Table, strategy: KeyStrategy): (key: RowKey) =
     const target = targetOf(table, name);
     const property = target ? binding(target.navigationProperty, null).property : name;
     const head = `${JSON.stringify(property)}:`;
-    if (!target) return (key: RowKey): string => head + JSON.stringify(key[name] ?? null);
+    const isNumber = NUMBERS.has(table.columns.get(name)?.type ?? '');
+    if (!target) return (key: RowKey): string => head + memberValue(key[name], isNumber);
     const path = (key: RowKey): string => `${target.entitySetName}(${key[name]})`;
     return (key: RowKey): string => head + JSON.stringify(binding(target.navigationProperty, path(key)).value);
   });
@@ -222,17 +235,12 @@ function isQuoted(table: Table, name: string): boolean {
   return type === 'String' || type === 'Memo';
 }
 
-/** Characters that an address by key does not carry, encoded or not (Dataverse, "Use an alternate key to reference a record"). */
-const NOT_IN_ADDRESS = /[/<>*%&:\\?+]/;
-
 /** The address of a row by its key, or undefined where no address carries its values. */
 export function addressByKey(table: Table, strategy: KeyStrategy, key: RowKey): string | undefined {
-  if (strategy.kind === 'id') return `${table.entitySetName}(${key['id']})`;
-  const parts: string[] = [];
-  for (const name of strategy.columns) {
-    const value = key[name] ?? null;
-    if (typeof value === 'string' && isQuoted(table, name) && NOT_IN_ADDRESS.test(value)) return undefined;
-    parts.push(`${propertyOf(table, name)}=${encode(literal(value, isQuoted(table, name)))}`);
-  }
-  return `${table.entitySetName}(${parts.join(',')})`;
+  if (strategy.kind === 'id') return rowPath(table.entitySetName, String(key['id']));
+  const parts = strategy.columns.map((name) => ({
+    property: propertyOf(table, name),
+    literal: literal(key[name] ?? null, isQuoted(table, name)),
+  }));
+  return fitsPath(parts) ? rowPath(table.entitySetName, parts) : undefined;
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DataverseClient, DataverseRequest } from '../client.ts';
 import { DataverseError } from '../errors.ts';
 import type { RowKey, Table } from '../table.ts';

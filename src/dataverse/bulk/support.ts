@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { BridgeError } from '../../shared/errors.ts';
 import type { DataverseClient } from '../client.ts';
 import type { Table } from '../table.ts';

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { keyFilter, keyStrategy, keyValue, readKey, sameKey } from '../../../../src/dataverse/bulk/keys.ts';
+import {
+  keyFilter,
+  keyMembers,
+  keyOf,
+  keyStrategy,
+  keyValue,
+  matchStrategy,
+  readKey,
+  sameKey,
+} from '../../../../src/dataverse/bulk/keys.ts';
 import { ACCOUNT } from './account-table.ts';
 
 const GUID = '6d81597f-0f9f-4711-8122-000d3aa2331c';
@@ -105,5 +114,51 @@ describe('the query for keys', () => {
     expect(parse(keyFilter(ACCOUNT, byTime, [{ lastusedon: '2026-05-31T10:00:00.000Z' }])).get('$filter')).toBe(
       '(lastusedon eq 2026-05-31T10:00:00.000Z)',
     );
+  });
+});
+
+describe('a key with a lookup', () => {
+  const contact = keyStrategy(ACCOUNT, ['accountnumber', 'primarycontactid']);
+
+  test.each([[GUID.toUpperCase()], [{ table: 'contact', id: GUID }]])('is read from %j', (primarycontactid) => {
+    expect(readKey(ACCOUNT, contact, { accountnumber: 'A', primarycontactid })).toEqual({
+      key: { accountnumber: 'A', primarycontactid: GUID },
+    });
+  });
+
+  test('is asked for by the lookup’s value, found by it, and written as a binding', () => {
+    const key = { accountnumber: 'A', primarycontactid: GUID };
+    const query = parse(keyFilter(ACCOUNT, contact, [key]));
+    expect(query.get('$select')).toBe('accountid,accountnumber,_primarycontactid_value');
+    expect(query.get('$filter')).toBe(`(accountnumber eq 'A' and _primarycontactid_value eq ${GUID})`);
+    expect(keyOf(ACCOUNT, contact, { accountnumber: 'A', _primarycontactid_value: GUID })).toEqual(key);
+    expect(JSON.parse(`{${keyMembers(ACCOUNT, contact)(key)}}`)).toEqual({
+      accountnumber: 'A',
+      'primarycontactid_nav@odata.bind': `/contacts(${GUID})`,
+    });
+  });
+});
+
+test('a number that a double does not hold keeps all its digits in a key', () => {
+  const byLimit = keyStrategy(ACCOUNT, ['creditlimit']);
+  const { key } = readKey(ACCOUNT, byLimit, { creditlimit: '12345678901.1234567891' });
+  expect(parse(keyFilter(ACCOUNT, byLimit, [key])).get('$filter')).toBe('(creditlimit eq 12345678901.1234567891)');
+  expect(keyMembers(ACCOUNT, byLimit)(key)).toBe('"creditlimit":12345678901.1234567891');
+});
+
+describe('rows are matched by columns without a key', () => {
+  test('of types that can be compared', () => {
+    expect(matchStrategy(ACCOUNT, ['name', 'primarycontactid'])).toEqual({
+      kind: 'match',
+      columns: ['name', 'primarycontactid'],
+    });
+  });
+
+  test.each([
+    [['description'], /Memo/],
+    [['parentid'], /parentid/],
+    [['nothing'], /no column 'nothing'/],
+  ])('not by %j', (columns, message) => {
+    expect(() => matchStrategy(ACCOUNT, columns)).toThrow(message);
   });
 });

@@ -222,9 +222,9 @@ describe('the wire form', () => {
   });
 
   test('is one request a row where there is nothing else', async () => {
-    const world = openWorld({ bulkMessages: false, batches: false });
-    const outcomes = await world.write([...many.slice(0, 5), row(5, 'A5', 'refused')], { ...refused });
-    expect(kinds(outcomes)).toEqual(Array(6).fill('created'));
+    const world = openWorld({ ...refused, bulkMessages: false, batches: false });
+    const outcomes = await world.write([...many.slice(0, 5), row(5, 'A5', 'refused')]);
+    expect(kinds(outcomes)).toEqual([...Array(5).fill('created'), 'rejected']);
     expect(world.service.requests.filter((each) => each === 'single create')).toHaveLength(6);
   });
 
