@@ -162,12 +162,12 @@ class Killed extends Error {}
 export function mortalStorage(
   storage: Storage,
   fatal: number,
-): { readonly storage: Storage; readonly isDead: () => boolean } {
-  let steps = 0;
+): { readonly storage: Storage; readonly isDead: () => boolean; readonly steps: readonly string[] } {
+  const steps: string[] = [];
   let dead = false;
-  const step = async <T>(operation: () => Promise<T>): Promise<T> => {
-    steps += 1;
-    if (steps >= fatal) dead = true;
+  const step = async <T>(name: string, operation: () => Promise<T>): Promise<T> => {
+    steps.push(name);
+    if (steps.length >= fatal) dead = true;
     if (dead) throw new Killed();
     const result = await operation();
     if (dead) throw new Killed();
@@ -177,38 +177,39 @@ export function mortalStorage(
     leases: (container) => storage.leases(container),
     blobs(container) {
       const store = storage.blobs(container);
+      const at = (operation: string, path: string): string => `${operation} ${container}/${path}`;
       return {
-        read: (...args) => step(() => store.read(...args)),
-        open: (...args) => step(() => store.open(...args)),
-        write: (...args) => step(() => store.write(...args)),
-        remove: (...args) => step(() => store.remove(...args)),
-        exists: (...args) => step(() => store.exists(...args)),
+        read: (...args) => step(at('read', args[0]), () => store.read(...args)),
+        open: (...args) => step(at('open', args[0]), () => store.open(...args)),
+        write: (...args) => step(at('write', args[0]), () => store.write(...args)),
+        remove: (...args) => step(at('remove', args[0]), () => store.remove(...args)),
+        exists: (...args) => step(at('exists', args[0]), () => store.exists(...args)),
         async *list(...args) {
-          await step(async () => undefined);
+          await step(at('list', args[0]), async () => undefined);
           yield* store.list(...args);
         },
-        download: (...args) => step(() => store.download(...args)),
-        upload: (...args) => step(() => store.upload(...args)),
+        download: (...args) => step(at('download', args[0]), () => store.download(...args)),
+        upload: (...args) => step(at('upload', args[0]), () => store.upload(...args)),
       };
     },
     queue(name) {
       const sender = storage.queue(name);
       return {
-        send: (...args) => step(() => sender.send(...args)),
-        count: (...args) => step(() => sender.count(...args)),
+        send: (...args) => step(`send ${name}`, () => sender.send(...args)),
+        count: (...args) => step(`count ${name}`, () => sender.count(...args)),
       };
     },
     table(name) {
       const store = storage.table(name);
       return {
-        get: (...args) => step(() => store.get(...args)),
-        insert: (...args) => step(() => store.insert(...args)),
-        put: (...args) => step(() => store.put(...args)),
-        replace: (...args) => step(() => store.replace(...args)),
-        remove: (...args) => step(() => store.remove(...args)),
-        query: (...args) => step(() => store.query(...args)),
+        get: (...args) => step(`get ${name}`, () => store.get(...args)),
+        insert: (...args) => step(`insert ${name}`, () => store.insert(...args)),
+        put: (...args) => step(`put ${name}`, () => store.put(...args)),
+        replace: (...args) => step(`replace ${name}`, () => store.replace(...args)),
+        remove: (...args) => step(`remove ${name}`, () => store.remove(...args)),
+        query: (...args) => step(`query ${name}`, () => store.query(...args)),
       };
     },
   };
-  return { storage: wrapped, isDead: () => dead };
+  return { storage: wrapped, isDead: () => dead, steps };
 }
