@@ -39,7 +39,7 @@ export interface JsonBodyOptions {
 
 /**
  * The whole body as JSON, numbers that a double does not hold as ExactNumber. Throws RequestError `bodyEmpty`,
- * `bodyNotJson`, `bodyTooDeep` or `bodyTooLarge`.
+ * `bodyNotJson`, `bodyTooDeep`, `bodyTooLarge` or `bodyInvalid`.
  */
 export async function jsonBody(
   request: HttpRequest,
@@ -61,10 +61,30 @@ export async function jsonBody(
     throw notJson(cause);
   }
   assertDepth(text);
+  let value: unknown;
   try {
-    return parseExactJson(text);
+    value = parseExactJson(text);
   } catch (cause) {
     throw notJson(cause);
+  }
+  if (SURROGATE_ESCAPE.test(text)) assertWellFormed(value, []);
+  return value;
+}
+
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+
+/** Half a character, which only an escape can write in UTF-8, has no place in a URL nor in Dataverse. */
+function assertWellFormed(value: unknown, path: readonly string[]): void {
+  if (typeof value === 'string' && !value.isWellFormed()) {
+    const message = 'A text has half of a surrogate pair.';
+    throw new RequestError(400, 'bodyInvalid', message, {
+      errors: [{ path: path.join('.').toWellFormed().slice(0, 200), code: 'textMalformed', message }],
+    });
+  }
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, inner] of Object.entries(value)) {
+    assertWellFormed(name, [...path, name]);
+    assertWellFormed(inner, [...path, name]);
   }
 }
 

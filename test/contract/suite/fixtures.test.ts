@@ -131,7 +131,7 @@ describe('the recorded errors', () => {
         '@Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus': expect.any(String),
         '@Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode': expect.any(String),
       };
-      const { '@Microsoft.PowerApps.CDS.TraceText': _, ...told } = body?.error ?? {};
+      const { '@Microsoft.PowerApps.CDS.TraceText': _, ...told }: Record<string, unknown> = body?.error ?? {};
       expect(answer.status).toBe(status);
       expect(answer.json.error).toEqual({ ...told, ...own });
     },
