@@ -17,13 +17,14 @@ import { ActivationError } from './errors.ts';
 import { type LedgerPage, openLedger, readLedger } from './ledger.ts';
 import { openLiveProgress } from './live-progress.ts';
 import { withLive } from './progress.ts';
+import { RUN_QUEUE } from './queues.ts';
 import { type RunInput, storeInput } from './run-input.ts';
 import { createRunWorker, definitionPath, type RunWorker, runFolder } from './run-worker.ts';
 import { openRuns, type Run, type RunPage, type RunRecord, runId } from './runs.ts';
 import { runTick, STARTED_BY_SCHEDULE, type Tick } from './scheduler.ts';
 import { openStates } from './states.ts';
 import type { OpenTarget } from './target.ts';
-import { createTurns, RUN_QUEUE } from './turns.ts';
+import { createTurns } from './turns.ts';
 
 export interface ActivationsOptions {
   readonly storage: Storage;

@@ -19,6 +19,7 @@ import { snapshotScope } from './mapping.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { isTransient, problemOf } from './problems.ts';
 import { countPart, ended } from './progress.ts';
+import { CHUNK_QUEUE } from './queues.ts';
 import { isEnded, type RunProblem, type RunRecord, type RunStore } from './runs.ts';
 import { snapshotPath } from './snapshot.ts';
 import { downloadSource, findSource, type SourceBlob } from './source.ts';
@@ -26,8 +27,6 @@ import type { StateStore } from './states.ts';
 import type { OpenTarget } from './target.ts';
 import { tellRun } from './tell-run.ts';
 import type { Turns } from './turns.ts';
-
-export const CHUNK_QUEUE = 'activation-chunks';
 
 /** What the queues carry. Who a message is about is read from here, never from the trigger's metadata. */
 const runMessage = z.object({ activation: z.string(), run: z.string() });

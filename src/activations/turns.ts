@@ -5,8 +5,6 @@ import type { Log } from '../telemetry/log.ts';
 import { isEnded, type RunRecord, type RunStore } from './runs.ts';
 import type { StateStore } from './states.ts';
 
-export const RUN_QUEUE = 'activation-runs';
-
 /** Whose turn it is: of an activation's runs one at a time plans and writes, the others wait in the order they came. */
 export interface Turns {
   /** True where the run has the turn, now or already. If not, whoever has it wakes the next when it ends. */

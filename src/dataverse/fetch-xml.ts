@@ -1,5 +1,6 @@
 import { SaxesParser } from 'saxes';
 import { InputError } from './input-error.ts';
+import { LONGEST_FETCH } from './wire/fetch.ts';
 
 /** An element of a FetchXML query; text stands only where values are listed. */
 export interface FetchElement {
@@ -31,8 +32,6 @@ const CHILDREN: Readonly<Record<string, readonly string[]>> = {
   value: [],
 };
 
-/** The longest query, in characters: it has to fit a URL in a batch, which takes 65,536. */
-export const LONGEST_FETCH = 60_000;
 /** FetchXML allows 15 links, so that nothing sensible is nested deeper. */
 const DEEPEST = 40;
 

@@ -1,9 +1,8 @@
 import { app, type HttpRequest } from '@azure/functions';
 import * as z from 'zod';
 import { definitionSchema } from '../activations/definition.ts';
+import { CHUNK_QUEUE, RUN_QUEUE } from '../activations/queues.ts';
 import type { RunInput } from '../activations/run-input.ts';
-import { CHUNK_QUEUE } from '../activations/run-worker.ts';
-import { RUN_QUEUE } from '../activations/turns.ts';
 import { bodyChunks, jsonBody, startsObject } from '../http/body.ts';
 import { RequestError } from '../http/problem.ts';
 import { pageSize, pageToken } from '../http/query-values.ts';
@@ -73,7 +72,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       query: z.object({}),
       answers: { 200: { description: 'All definitions.', schema: pageOf(definition) } },
       example: { status: 200 },
-      handler: async () => json({ value: (await activations().list()).map(({ definition }) => definition) }),
+      handler: async () => json({ value: (await (await activations()).list()).map(({ definition }) => definition) }),
     }),
     route({
       name: 'getActivation',
@@ -86,7 +85,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       answers: { 200: { description: 'The definition.', schema: definitionSchema, headers: { etag: 'Its version.' } } },
       example: { path: { name: 'nasdaq-accounts' }, status: 200 },
       async handler(call) {
-        const { definition, etag } = await activations().get(nameOf(call));
+        const { definition, etag } = await (await activations()).get(nameOf(call));
         return json(definition, { headers: { etag } });
       },
     }),
@@ -110,8 +109,8 @@ export function activationRoutes(services: Services): readonly Route[] {
       },
       example: { path: { name: 'nasdaq-accounts' }, body: SAMPLE, status: 201 },
       async handler(call) {
-        const stored = await activations().put(nameOf(call), call.body, conditionsOf(call.request));
-        const { definition } = await activations().get(nameOf(call));
+        const stored = await (await activations()).put(nameOf(call), call.body, conditionsOf(call.request));
+        const { definition } = await (await activations()).get(nameOf(call));
         return json(definition, { status: stored.created ? 201 : 200, headers: { etag: stored.etag } });
       },
     }),
@@ -127,7 +126,9 @@ export function activationRoutes(services: Services): readonly Route[] {
       answers: { 204: { description: 'Deleted.' } },
       example: { path: { name: 'nasdaq-accounts' }, status: 204 },
       async handler(call) {
-        await activations().remove(nameOf(call), { ifMatch: call.request.headers.get('if-match') ?? undefined });
+        await (await activations()).remove(nameOf(call), {
+          ifMatch: call.request.headers.get('if-match') ?? undefined,
+        });
         return { status: 204 };
       },
     }),
@@ -142,7 +143,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       answers: { 204: { description: 'No run starts by schedule.' } },
       example: { path: { name: 'nasdaq-accounts' }, status: 204 },
       async handler(call) {
-        await activations().pause(nameOf(call));
+        await (await activations()).pause(nameOf(call));
         return { status: 204 };
       },
     }),
@@ -157,7 +158,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       answers: { 204: { description: 'Runs start by schedule again.' } },
       example: { path: { name: 'nasdaq-accounts' }, status: 204 },
       async handler(call) {
-        await activations().resume(nameOf(call));
+        await (await activations()).resume(nameOf(call));
         return { status: 204 };
       },
     }),
@@ -180,7 +181,10 @@ export function activationRoutes(services: Services): readonly Route[] {
       },
       async handler(call) {
         const name = nameOf(call);
-        const started = await activations().start(name, { startedBy: 'http', ...(await startOptions(call.request)) });
+        const started = await (await activations()).start(name, {
+          startedBy: 'http',
+          ...(await startOptions(call.request)),
+        });
         const location = new URL(`${call.request.url.split('?')[0]}/`);
         return json(started, { status: 202, headers: { location: `${location.pathname}${started.id}` } });
       },
@@ -198,7 +202,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       }),
       answers: { 200: { description: 'One page of runs.', schema: pageOf(run) } },
       example: { path: { name: 'nasdaq-accounts' }, status: 200 },
-      handler: async (call) => json(await activations().runs(nameOf(call), call.query)),
+      handler: async (call) => json(await (await activations()).runs(nameOf(call), call.query)),
     }),
     route({
       name: 'getRun',
@@ -210,7 +214,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       query: z.object({}),
       answers: { 200: { description: 'The run.', schema: run } },
       example: { path: { name: 'nasdaq-accounts', run: '{run}' }, status: 200 },
-      handler: async (call) => json(await activations().run(nameOf(call), call.path['run'] ?? '')),
+      handler: async (call) => json(await (await activations()).run(nameOf(call), call.path['run'] ?? '')),
     }),
     route({
       name: 'listRunRows',
@@ -226,7 +230,7 @@ export function activationRoutes(services: Services): readonly Route[] {
       }),
       answers: { 200: { description: 'One page of rows.', schema: pageOf(ledgerRow) } },
       example: { path: { name: 'nasdaq-accounts', run: '{run}' }, query: { outcome: 'created' }, status: 200 },
-      handler: async (call) => json(await activations().rows(nameOf(call), call.path['run'] ?? '', call.query)),
+      handler: async (call) => json(await (await activations()).rows(nameOf(call), call.path['run'] ?? '', call.query)),
     }),
   ];
 }
@@ -280,16 +284,20 @@ export function registerActivationWorkers({ activations }: Services): void {
       handler: (message) => handle(message, AbortSignal.timeout(LONGEST_WORK_MS)),
     });
   };
-  worker('activationRunWorker', RUN_QUEUE, (message, signal) => activations().planRun(message, signal));
-  worker('activationChunkWorker', CHUNK_QUEUE, (message, signal) => activations().writeChunk(message, signal));
-  worker('activationRunPoison', `${RUN_QUEUE}-poison`, (message, signal) => activations().abandonRun(message, signal));
-  worker('activationChunkPoison', `${CHUNK_QUEUE}-poison`, (message, signal) =>
-    activations().abandonChunk(message, signal),
+  worker('activationRunWorker', RUN_QUEUE, async (message, signal) => (await activations()).planRun(message, signal));
+  worker('activationChunkWorker', CHUNK_QUEUE, async (message, signal) =>
+    (await activations()).writeChunk(message, signal),
+  );
+  worker('activationRunPoison', `${RUN_QUEUE}-poison`, async (message, signal) =>
+    (await activations()).abandonRun(message, signal),
+  );
+  worker('activationChunkPoison', `${CHUNK_QUEUE}-poison`, async (message, signal) =>
+    (await activations()).abandonChunk(message, signal),
   );
   app.timer('activationScheduler', {
     schedule: '0 * * * * *',
     handler: async () => {
-      await activations().tick(AbortSignal.timeout(LONGEST_WORK_MS));
+      await (await activations()).tick(AbortSignal.timeout(LONGEST_WORK_MS));
     },
   });
 }

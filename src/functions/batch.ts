@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { batchEntry } from '../actions/batch/entries.ts';
-import { runBatch } from '../actions/batch/run.ts';
 import { connectionName } from '../http/query-values.ts';
 import { json, type Route, route } from '../http/routes.ts';
 import { newGuid } from '../shared/ids.ts';
@@ -50,6 +49,7 @@ export function batchRoutes(services: Services): readonly Route[] {
         const { clock } = services;
         const limits = { deadline, clientRequestId: requestId };
         const context = { client, metadata, apiPath, clock, random: Math.random, newId: newGuid, limits };
+        const { runBatch } = await import('../actions/batch/run.ts');
         return json(await runBatch(context, body));
       },
     }),

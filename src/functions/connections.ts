@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { connectionNames } from '../config/settings.ts';
 import { activationUses } from '../health/activation-uses.ts';
 import { userName, whoAmI } from '../health/application-user.ts';
-import { type ConnectionTest, type TestOptions, testConnection } from '../health/connection-test.ts';
+import type { ConnectionTest, TestOptions } from '../health/connection-test.ts';
 import type { ProbeMode } from '../health/probe.ts';
 import type { CheckRecord, HealthEvent } from '../health/records.ts';
 import { parseUnsaved, UNSAVED } from '../health/unsaved.ts';
@@ -207,6 +207,7 @@ const testOptions = ({ clock }: Services, { probe, signal, log }: CheckOptions):
 
 /** Throws SettingsError `connectionUnknown`. */
 async function checkSaved(services: Services, name: string, options: CheckOptions): Promise<ConnectionTest> {
+  const { testConnection } = await import('../health/connection-test.ts');
   const test = await testConnection(name, () => services.connections.get(name), {
     ...testOptions(services, options),
     uses: (signal) => activationUses(services.storage(), name, signal),
@@ -220,6 +221,7 @@ async function checkUnsaved(
   properties: Readonly<Record<string, unknown>>,
   options: CheckOptions,
 ): Promise<ConnectionTest> {
+  const { testConnection } = await import('../health/connection-test.ts');
   const opened: { close(): Promise<void> }[] = [];
   try {
     return await testConnection(

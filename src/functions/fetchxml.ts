@@ -1,6 +1,5 @@
 import * as z from 'zod';
-import { fetchRows } from '../actions/fetchxml.ts';
-import { LONGEST_FETCH } from '../dataverse/fetch-xml.ts';
+import { LONGEST_FETCH } from '../dataverse/wire/fetch.ts';
 import { connectionName } from '../http/query-values.ts';
 import { json, type Route, route } from '../http/routes.ts';
 import { newGuid } from '../shared/ids.ts';
@@ -73,6 +72,7 @@ export function fetchXmlRoutes(services: Services): readonly Route[] {
         const { client, metadata, apiPath, settings } = services.connections.get(query.connection);
         const { allowedTables } = settings;
         const limits = { signal, deadline, clientRequestId: requestId };
+        const { fetchRows } = await import('../actions/fetchxml.ts');
         return json(await fetchRows({ client, metadata, apiPath, allowedTables, newId: newGuid, limits }, body));
       },
     }),

@@ -14,6 +14,7 @@ import { connectionName, flag, nameList, pageToken, wholeNumber } from '../http/
 import { type Call, type Incoming, json, type Route, route } from '../http/routes.ts';
 import { messageOf } from '../shared/errors.ts';
 import { newGuid } from '../shared/ids.ts';
+import { keepingTrace } from '../telemetry/trace.ts';
 import type { Services } from './services.ts';
 
 const FALLBACK_PAGE = 100;
@@ -168,7 +169,7 @@ async function stream({ clock }: Services, call: Incoming, paged: PagedQuery, pa
   return {
     status: 200,
     headers: { 'content-type': 'application/x-ndjson' },
-    body: ReadableStream.from(lines(call, first, pages)),
+    body: ReadableStream.from(keepingTrace(lines(call, first, pages))),
   };
 }
 

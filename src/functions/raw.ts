@@ -1,5 +1,4 @@
 import * as z from 'zod';
-import { sendRaw } from '../actions/raw/send.ts';
 import { RequestError } from '../http/problem.ts';
 import { connectionName } from '../http/query-values.ts';
 import { type Route, route } from '../http/routes.ts';
@@ -94,6 +93,7 @@ export function rawRoutes(services: Services): readonly Route[] {
         const { apiUrl, allowedTables } = settings;
         const call = { signal, deadline, clientRequestId: requestId };
         const made = { clock: services.clock, random: Math.random, newId: newGuid };
+        const { sendRaw } = await import('../actions/raw/send.ts');
         const told = JSON.stringify(await sendRaw({ client, metadata, apiUrl, allowedTables, ...made, ...call }, body));
         if (Buffer.byteLength(told) > LARGEST_ANSWER) {
           throw new RequestError(502, 'answerTooLarge', `The answer is larger than ${LARGEST_ANSWER} bytes.`);

@@ -1,8 +1,7 @@
 import { tmpdir } from 'node:os';
 import type { TokenCredential } from '@azure/identity';
 import { createPages, type Pages } from '../actions/pages.ts';
-import { type Activations, createActivations } from '../activations/activations.ts';
-import { dataverseTarget } from '../activations/dataverse-target.ts';
+import type { Activations } from '../activations/activations.ts';
 import { connectionNames, type Environment, parseSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type Connections, createConnections } from '../connections/connections.ts';
 import { CONTAINER } from '../connections/shared-pace.ts';
@@ -30,7 +29,8 @@ export interface Services {
   storage(): Storage;
   /** Where listings of rows go on. */
   pages(): Pages;
-  activations(): Activations;
+  /** Loaded with its first use: it is half of the app. */
+  activations(): Promise<Activations>;
   webhookReceiver(): WebhookReceiver;
   webhookEvents(): EventStore;
   /** What the last checks of connections found. */
@@ -86,8 +86,12 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
     assertSettings,
     storage,
     pages: once(() => createPages({ storage: storage(), clock, newId: newGuid })),
-    activations: once(() =>
-      createActivations({
+    activations: once(async () => {
+      const [{ createActivations }, { dataverseTarget }] = await Promise.all([
+        import('../activations/activations.ts'),
+        import('../activations/dataverse-target.ts'),
+      ]);
+      return createActivations({
         storage: storage(),
         target: dataverseTarget(connections, newGuid, clock),
         clock,
@@ -95,8 +99,8 @@ export function createServices(env: Environment, log: Log = consoleLog): Service
         log,
         telemetry,
         workFolder: tmpdir(),
-      }),
-    ),
+      });
+    }),
     webhookReceiver: once(() =>
       createWebhookReceiver({
         endpoints: settings.webhooks,

@@ -1,6 +1,7 @@
 import type { HttpResponseInit } from '@azure/functions';
 import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import { messageOf } from '../shared/errors.ts';
+import { keepingTrace } from '../telemetry/trace.ts';
 import { problemOf } from './problem.ts';
 import type { Incoming } from './routes.ts';
 
@@ -21,7 +22,7 @@ export function streamRows(call: Incoming, outcomes: AsyncIterable<RowOutcome>, 
   return {
     status: 200,
     headers: { 'content-type': asDocument ? 'application/json' : 'application/x-ndjson' },
-    body: ReadableStream.from(encode(form, call, outcomes, summary)),
+    body: ReadableStream.from(keepingTrace(encode(form, call, outcomes, summary))),
   };
 }
 

@@ -3,6 +3,9 @@ import { encode } from './literals.ts';
 
 /** Requests with FetchXML and what their answers tell (Web API documentation, "Use FetchXML to query data"). */
 
+/** The longest query, in characters: it has to fit a URL in a batch, which takes 65,536. */
+export const LONGEST_FETCH = 60_000;
+
 type WireObject = Readonly<Record<string, unknown>>;
 
 const CRM = 'Microsoft.Dynamics.CRM.';
