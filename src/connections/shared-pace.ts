@@ -23,7 +23,7 @@ const FRESH_MS = 2_000;
 /** An idle instance keeps its slots for so long. */
 const LINGER_MS = 10_000;
 /** Storage that does not answer in this time is as good as away; a request that needs no slot waits less. */
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 5_000;
 const SHORT_PATIENCE_MS = 500;
 const AFTER_FAILURE_MS = 5_000;
 /** Where more instances are busy than there are slots, others have their turn after this time. */

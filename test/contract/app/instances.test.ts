@@ -7,7 +7,7 @@ import { serviceModelSchema } from '../../../src/local/dataverse/service-model.t
 import { KEYS, linesOf, startApp, type TestApp } from '../../support/app.ts';
 
 const HINT = 3;
-const RETRY_AFTER_MS = 1_000;
+const RETRY_AFTER_MS = 2_000;
 const ROWS = 400;
 
 let app: TestApp;
@@ -37,7 +37,7 @@ beforeAll(async () => {
   const [message] = await once(other, 'message');
   otherUrl = z.object({ url: z.url() }).parse(message).url;
   await app.defineKey('account', 'accountnumber');
-}, 30_000);
+}, 60_000);
 
 afterAll(async () => {
   const ended = once(other, 'exit');
@@ -84,7 +84,7 @@ test('two processes never send more calls at a time than is recommended, and a 4
     const times = await answersTo(true);
     expect(times).toHaveLength(1);
     return times;
-  });
+  }, 10_000);
   const answers = await Promise.all([first, upsert(otherUrl, 'b', ROWS)]);
 
   expect(answers.map(({ summary }) => summary)).toMatchObject([
@@ -99,4 +99,4 @@ test('two processes never send more calls at a time than is recommended, and a 4
   expect(served.filter((at) => at < refusedAt + RETRY_AFTER_MS)).toEqual([]);
   const stored = await fetch(`${app.environmentUrl}/emulator/tables/accounts/count`);
   expect(await stored.json()).toEqual({ count: 2 * ROWS });
-});
+}, 30_000);

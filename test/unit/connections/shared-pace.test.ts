@@ -216,7 +216,7 @@ describe('storage that fails', () => {
     });
     const { clock, instance } = openWorld({ leases });
     const one = instance();
-    expect(await clock.run(start(one.pace, clock))).toBe(3_000);
+    expect(await clock.run(start(one.pace, clock))).toBe(5_000);
     expect(await clock.run(start(one.pace, clock))).toBe(0);
     const before = clock.now();
     await clock.run(one.pace.enter());
