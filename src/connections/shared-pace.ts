@@ -138,7 +138,8 @@ export class SharedPace implements PaceShare {
     const isFirst = this.#lookedAt === undefined;
     this.#looking ??= this.#inTime(PATIENCE_MS, (signal) => this.#look(signal))
       .then(
-        () => this.#reached(),
+        // Whoever holds slots needs more of storage than to be read.
+        () => (this.#working ? undefined : this.#reached()),
         (error: unknown) => this.#failed(error),
       )
       .finally(() => {
@@ -262,12 +263,8 @@ export class SharedPace implements PaceShare {
     const wants = seats.map((seat) => seat.wants);
     const shares = fairShares(ceiling, wants, first);
     this.#entitled = shares[seats.findIndex(({ number }) => number === this.#seat)] ?? 0;
-    this.#part =
-      Math.max(1, this.#entitled) /
-      Math.max(
-        1,
-        shares.reduce((sum, share) => sum + share, 0),
-      );
+    const given = shares.reduce((sum, share) => sum + share, 0);
+    this.#part = Math.max(1, this.#entitled) / Math.max(1, given);
   }
 
   async #note(signal: AbortSignal): Promise<void> {
