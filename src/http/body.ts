@@ -39,7 +39,7 @@ export interface JsonBodyOptions {
 
 /**
  * The whole body as JSON, numbers that a double does not hold as ExactNumber. Throws RequestError `bodyEmpty`,
- * `bodyNotJson`, `bodyTooDeep`, `bodyTooLarge` or `bodyInvalid`.
+ * `bodyNotJson`, `bodyTooDeep`, `bodyTooLarge` or `invalidCharacter`.
  */
 export async function jsonBody(
   request: HttpRequest,
@@ -76,9 +76,9 @@ const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 /** Half a character, which only an escape can write in UTF-8, has no place in a URL nor in Dataverse. */
 function assertWellFormed(value: unknown, path: readonly string[]): void {
   if (typeof value === 'string' && !value.isWellFormed()) {
-    const message = 'A text has half of a surrogate pair.';
-    throw new RequestError(400, 'bodyInvalid', message, {
-      errors: [{ path: path.join('.').toWellFormed().slice(0, 200), code: 'textMalformed', message }],
+    const message = 'The text holds half of a character (a lone surrogate).';
+    throw new RequestError(400, 'invalidCharacter', message, {
+      errors: [{ path: path.join('.').toWellFormed().slice(0, 200), code: 'invalidCharacter', message }],
     });
   }
   if (typeof value !== 'object' || value === null) return;
