@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { BridgeError } from '../../shared/errors.ts';
+import { abortable } from '../abortable.ts';
 import type { DataverseClient } from '../client.ts';
 import type { Table } from '../table.ts';
 import { supportPath } from '../wire/bulk.ts';
@@ -14,7 +15,13 @@ export interface Forms {
 
 /** What tables of one environment support. Answers are kept; the writer corrects them where they prove wrong. */
 export interface BulkSupport {
-  of(table: Table, signal?: AbortSignal): Promise<Forms>;
+  /** Rejects only with the signal's reason. `deadline` in milliseconds since 1970: what is not told by then is assumed. */
+  of(table: Table, limits?: AskLimits): Promise<Forms>;
+}
+
+interface AskLimits {
+  readonly signal?: AbortSignal | undefined;
+  readonly deadline?: number | undefined;
 }
 
 const filters = z.object({ value: z.array(z.object({ sdkmessageid: z.object({ name: z.string() }).nullish() })) });
@@ -26,11 +33,11 @@ const filters = z.object({ value: z.array(z.object({ sdkmessageid: z.object({ na
  */
 export function createBulkSupport(client: DataverseClient): BulkSupport {
   const known = new Map<string, Promise<Forms>>();
-  const ask = async (table: Table, signal: AbortSignal | undefined): Promise<Forms> => {
+  const ask = async (table: Table, deadline: number | undefined): Promise<Forms> => {
     const forms: Forms = { bulk: true, batch: true };
     if (table.elastic) return forms;
     try {
-      const answer = await client.send({ method: 'GET', path: supportPath(table.logicalName), signal });
+      const answer = await client.send({ method: 'GET', path: supportPath(table.logicalName), deadline });
       const { data } = filters.safeParse(answer.json());
       const names = new Set(data?.value.map((each) => each.sdkmessageid?.name));
       if (data) forms.bulk = names.has('CreateMultiple') && names.has('UpdateMultiple');
@@ -40,14 +47,15 @@ export function createBulkSupport(client: DataverseClient): BulkSupport {
     return forms;
   };
   return {
-    async of(table, signal) {
+    async of(table, { signal, deadline } = {}) {
       let asked = known.get(table.logicalName);
       if (!asked) {
-        asked = ask(table, signal);
+        // Shared by all callers, so no caller's signal may abort it.
+        asked = ask(table, deadline);
         known.set(table.logicalName, asked);
         asked.catch(() => known.delete(table.logicalName));
       }
-      return asked;
+      return abortable(asked, signal);
     },
   };
 }

@@ -88,9 +88,9 @@ export async function* writePages(
   context: WriteContext,
   rows: AsyncIterable<WriteItem | readonly WriteItem[]>,
 ): AsyncGenerator<readonly RowOutcome[]> {
-  const { support, table, signal } = context;
+  const { support, table, signal, deadline } = context;
   signal?.throwIfAborted();
-  const forms = support ? await support.of(table, signal) : { bulk: true, batch: true };
+  const forms = support ? await support.of(table, { signal, deadline }) : { bulk: true, batch: true };
   const writer = new Writer(optionsOf(context), forms);
   try {
     const read = readInto(writer, rows);
@@ -143,8 +143,8 @@ async function readInto(writer: Writer, rows: AsyncIterable<WriteItem | readonly
         unseen = 0;
         writer.pump();
       }
-      while (writer.isFull && !writer.leavesRows) await writer.changed();
-      if (writer.leavesRows) return;
+      while (writer.isFull && !writer.takesNoMore) await writer.changed();
+      if (writer.takesNoMore) return;
     }
     writer.endInput();
   } catch (error) {

@@ -104,6 +104,7 @@ export class Writer {
       refused: (rows, rejections) => this.#refused(rows, rejections),
     };
     options.signal?.addEventListener('abort', this.#abort, { once: true });
+    if (options.signal?.aborted) this.#abort();
   }
 
   /** Takes a row, or the outcome of one that is settled already and keeps its place. */
@@ -139,11 +140,16 @@ export class Writer {
     return why === 'fault' || ((why === 'outage' || why === 'aborted') && this.#shop.options.onOutage === 'throw');
   }
 
+  /** Whether rows that are still to come are of no use. */
+  get takesNoMore(): boolean {
+    return this.leavesRows || this.#end?.why === 'aborted';
+  }
+
   /** Whether nothing more will change. */
   get isDone(): boolean {
     if (this.#inFlight > 0 || this.#urgent.length > 0) return false;
     if (this.leavesRows) return true;
-    return this.#ended && this.#admitted.length === 0 && !this.#isWaiting;
+    return (this.#ended || this.takesNoMore) && this.#admitted.length === 0 && !this.#isWaiting;
   }
 
   /** The outcomes that are due. */
@@ -339,7 +345,8 @@ export class Writer {
     } catch (error) {
       // A wait that was ended: nothing was sent in it. Anything else is a fault of ours.
       if (!this.#noMoreWaits.signal.aborted) this.#stop({ why: 'fault', reason: error, error: ABORTED });
-      for (const entry of entriesOf(work)) this.#giveUp(entry);
+      this.#urgent.push(...readBackOf(work));
+      for (const entry of entriesOf(work)) if (!isOpenCreate(work, entry)) this.#giveUp(entry);
     }
     this.#inFlight -= 1;
     if (work.do === 'lookUp') this.#lookingUp -= work.entries.length;
@@ -364,4 +371,15 @@ export class Writer {
     }
     entries.settle(entry, 'rejected', undefined, unknownOutcome(reason));
   }
+}
+
+/** Whether a create's answer was lost before the work was broken off: then the row is read back rather than given up. */
+const isOpenCreate = (work: Work, entry: Entry): boolean =>
+  work.do === 'write' && work.group.kind === 'create' && entry.unsure && !entry.outcome;
+
+function readBackOf(work: Work): readonly Work[] {
+  const entries = entriesOf(work).filter((entry) => isOpenCreate(work, entry));
+  if (work.do !== 'write' || entries.length === 0) return [];
+  const { kind, tries, form } = work.group;
+  return [{ do: 'readBack', group: { kind, tries, form, entries }, tries: {} }];
 }

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { OutcomeKind, RowOutcome } from '../../../../src/dataverse/bulk/outcomes.ts';
-import type { RowToWrite, WriteContext } from '../../../../src/dataverse/bulk/write-rows.ts';
+import { createBulkSupport } from '../../../../src/dataverse/bulk/support.ts';
+import { type RowToWrite, type WriteContext, writeRows } from '../../../../src/dataverse/bulk/write-rows.ts';
 import type { Fault, Sent } from './simulated-service.ts';
 import { account, id, kinds, openWorld, row } from './world.ts';
 
@@ -211,6 +212,33 @@ describe('an abort', () => {
     const outcomes = await aborted(world, 3500, {});
     expect(outcomes).toHaveLength(world.rows.size);
     expect(new Set(kinds(outcomes))).toEqual(new Set(['created']));
+  });
+
+  test('does not wait for a source that has fallen silent', async () => {
+    const world = openWorld();
+    const controller = new AbortController();
+    const source = (async function* () {
+      yield row(0, 'A');
+      await world.clock.sleep(3_600_000);
+    })();
+    const outcomes: RowOutcome[] = [];
+    const collect = async (): Promise<void> => {
+      const options = { ...world.context, ...reject, signal: controller.signal };
+      for await (const outcome of writeRows(options, source)) outcomes.push(outcome);
+    };
+    void world.clock.sleep(1_000).then(() => controller.abort(new Error('enough')));
+    await expect(world.clock.run(collect())).rejects.toThrow('enough');
+    expect(kinds(outcomes)).toEqual(['created']);
+  });
+
+  test('while the table’s messages are asked for ends the write, and leaves the question to others', async () => {
+    const world = openWorld({ fault: ({ form }) => (form === 'support' ? { slow: 1_000 } : undefined) });
+    const support = createBulkSupport(world.client);
+    const controller = new AbortController();
+    void world.clock.sleep(500).then(() => controller.abort(new Error('enough')));
+    await expect(world.write(rows, { support, signal: controller.signal })).rejects.toThrow('enough');
+    expect(kinds(await world.write(rows, { support }))).toEqual(rows.map(() => 'created'));
+    expect(world.sent.filter(({ form }) => form === 'support')).toHaveLength(1);
   });
 
   test('does not wait for a call that never ends: what it did is read back', async () => {
