@@ -9,6 +9,8 @@ export interface BenchLine {
 export interface BenchResult {
   readonly bench: string;
   readonly lines: readonly BenchLine[];
+  /** Figures that have a name and a goal, for `--json`. */
+  readonly figures?: Readonly<Record<string, unknown>>;
 }
 
 /** Hands a result to `run.ts`, which reads the last line of a benchmark's output. */

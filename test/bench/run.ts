@@ -1,24 +1,30 @@
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { extraCaFile, openAuthority } from '../../src/local/certificates.ts';
 import { messageOf } from '../../src/shared/errors.ts';
 import type { BenchLine, BenchResult } from './result.ts';
 
 /** Benchmarks by name: each is a program beside this one that hands its result to `report`. */
-const BENCHES = ['tokens', 'cold-start'] as const;
-
-const run = promisify(execFile);
+const BENCHES = ['tokens', 'cold-start', 'writer'] as const;
 
 /** Runs benchmarks one after the other, each in a process of its own that trusts the local authority. */
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'string' }, target: { type: 'string' }, model: { type: 'string' } },
+    allowPositionals: true,
+  });
   const unknown = positionals.filter((name) => !BENCHES.some((known) => known === name));
   if (unknown.length > 0)
     throw new Error(`There is no benchmark ${unknown.join(', ')}; there are ${BENCHES.join(', ')}.`);
+  const service = [
+    ...(values.target === undefined ? [] : ['--target', values.target]),
+    ...(values.model === undefined ? [] : ['--model', values.model]),
+  ];
   const folder = mkdtempSync(join(tmpdir(), 'dataverse-bridge-bench-'));
   try {
     const authority = openAuthority(folder);
@@ -30,18 +36,30 @@ async function main(): Promise<void> {
     const results: BenchResult[] = [];
     for (const name of BENCHES.filter((known) => positionals.length === 0 || positionals.includes(known))) {
       const file = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
-      const { stdout } = await run(process.execPath, ['--expose-gc', file], { env });
-      const result = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as BenchResult;
+      const result = await resultOf(['--expose-gc', file, ...(name === 'writer' ? service : [])], env);
       results.push(result);
       process.stdout.write(`${table(result)}\n`);
     }
     if (values.json !== undefined) {
       const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
-      writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+      const figures = Object.assign({}, ...results.map((result) => result.figures ?? {}));
+      writeFileSync(values.json, `${JSON.stringify({ machine, figures, results }, null, 2)}\n`);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Runs a program, whose last line is its result; what it tells meanwhile is passed on. */
+async function resultOf(args: readonly string[], env: NodeJS.ProcessEnv): Promise<BenchResult> {
+  const child = spawn(process.execPath, [...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let stdout = '';
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`A benchmark ended with ${code}.`);
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as BenchResult;
 }
 
 function table({ bench, lines }: BenchResult): string {

@@ -33,6 +33,10 @@ export function interleaved(fresh: readonly InputRow[], known: readonly InputRow
 }
 
 /** The same rows, every hundredth spoilt; not those at even distances, for real ones are not. */
-export function spoilt(rows: readonly InputRow[], spoil: (row: InputRow) => InputRow, random: () => number): InputRow[] {
+export function spoilt(
+  rows: readonly InputRow[],
+  spoil: (row: InputRow) => InputRow,
+  random: () => number,
+): InputRow[] {
   return rows.map((row) => (random() < 0.01 ? spoil(row) : row));
 }

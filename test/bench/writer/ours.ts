@@ -1,7 +1,7 @@
 import { keyStrategy, readKey } from '../../../src/dataverse/bulk/keys.ts';
 import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../../../src/dataverse/bulk/outcomes.ts';
 import { createBulkSupport } from '../../../src/dataverse/bulk/support.ts';
-import { type WriteItem, writePages } from '../../../src/dataverse/bulk/write-rows.ts';
+import { type WriteContext, type WriteItem, writePages } from '../../../src/dataverse/bulk/write-rows.ts';
 import { createDataverseClient, newMeter } from '../../../src/dataverse/client.ts';
 import { createMetadata } from '../../../src/dataverse/metadata.ts';
 import { createPace } from '../../../src/dataverse/pace.ts';
@@ -25,7 +25,7 @@ export interface Written {
 }
 
 /** A connection as the app opens one, to a service that takes any token. */
-export function connect(apiUrl: string) {
+function connect(apiUrl: string) {
   const { transport, close } = poolTransport(new URL(apiUrl).origin, MAX_CONCURRENCY);
   const pace = createPace({ clock: systemClock, maxConcurrency: MAX_CONCURRENCY });
   const client = createDataverseClient({
@@ -45,27 +45,39 @@ export function connect(apiUrl: string) {
   return { client, apiPath, pace, support, definition, close };
 }
 
-/**
- * Upserts by account number with a connection that has learned nothing yet. Definitions are read before the time
- * begins, as the app keeps them. `onPage` sees the outcomes.
- */
-export async function upsertWithOurs(
-  apiUrl: string,
-  rows: AsyncIterable<readonly InputRow[]>,
-  onPage: (outcomes: readonly RowOutcome[]) => void = () => {},
-): Promise<Written> {
-  const { client, apiPath, pace, support, definition, close } = connect(apiUrl);
+/** What the account table looks like in an environment. */
+export async function readDefinition(apiUrl: string): Promise<Table> {
+  const { definition, close } = connect(apiUrl);
   const table = await definition();
-  await support.of(table);
+  await close();
+  return table;
+}
+
+/** How rows are written; upserts look their keys up. */
+export type How = Pick<WriteContext, 'mode' | 'resolve'>;
+
+/** Upserts by account number with a connection that has learned nothing yet; the definition is there, as in the app. */
+export const upsertWithOurs = (
+  apiUrl: string,
+  table: Table,
+  rows: AsyncIterable<readonly InputRow[]>,
+): Promise<Written> => writeWithOurs(apiUrl, table, prepared(table, rows), { mode: 'upsert' });
+
+/** Writes rows that are checked already. */
+export async function writeWithOurs(
+  apiUrl: string,
+  table: Table,
+  items: AsyncIterable<readonly WriteItem[]>,
+  how: How,
+): Promise<Written> {
+  const { client, apiPath, pace, support, close } = connect(apiUrl);
   const strategy = keyStrategy(table, ['accountnumber']);
   const meter = newMeter();
   const counts = noOutcomes();
   const rejected: RowOutcome[] = [];
-  const context = { client, apiPath, pace, support, table, strategy, mode: 'upsert', meter } as const;
+  const context = { client, apiPath, pace, support, table, strategy, meter, ...how };
   const startedAt = performance.now();
-  const pages = writePages({ ...context, clock: systemClock, newId: newGuid }, prepared(table, rows));
-  for await (const outcomes of pages) {
-    onPage(outcomes);
+  for await (const outcomes of writePages({ ...context, clock: systemClock, newId: newGuid }, items)) {
     for (const outcome of outcomes) {
       counts[outcome.outcome] += 1;
       if (outcome.outcome === 'rejected') rejected.push(outcome);
@@ -77,7 +89,7 @@ export async function upsertWithOurs(
 }
 
 /** What the route for bulk upserts does with its input rows: the key and the values are checked against definitions. */
-async function* prepared(
+export async function* prepared(
   table: Table,
   pages: AsyncIterable<readonly InputRow[]>,
 ): AsyncGenerator<readonly WriteItem[]> {

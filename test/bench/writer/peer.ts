@@ -4,6 +4,7 @@ import type { InputRow } from './accounts.ts';
 /** A way to upsert rows with dynamics-web-api. */
 export interface Way {
   readonly name: string;
+  readonly rowsOfCall: number;
   /** Resolves with the milliseconds that it took. Throws when any row fails. */
   upsert(apiUrl: string, rows: readonly InputRow[]): Promise<number>;
 }
@@ -51,6 +52,7 @@ function way(
 ): Way {
   return {
     name,
+    rowsOfCall,
     async upsert(apiUrl, rows) {
       let next = 0;
       const startedAt = performance.now();

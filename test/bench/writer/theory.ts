@@ -27,7 +27,10 @@ const KEYS_OF_QUERY = 500;
 export function leastWork(model: ServiceModel, { fresh, known }: Rows): LeastWork {
   const keys = fresh + known;
   return together(model, [
-    [Math.ceil(keys / KEYS_OF_QUERY), { queries: Math.ceil(keys / KEYS_OF_QUERY), rowsRead: known, keysLookedUp: keys }],
+    [
+      Math.ceil(keys / KEYS_OF_QUERY),
+      { queries: Math.ceil(keys / KEYS_OF_QUERY), rowsRead: known, keysLookedUp: keys },
+    ],
     [Math.ceil(fresh / ROWS_OF_CALL), { creates: fresh }],
     [Math.ceil(known / ROWS_OF_CALL), { updates: known }],
   ]);
@@ -61,11 +64,7 @@ export function leastMs(model: ServiceModel, work: LeastWork): number {
     const fullWindows = Math.max(0, Math.ceil(total / amount) - 1);
     return fullWindows * limits.windowMs + ((total - fullWindows * amount) / total) * paceMs;
   };
-  return Math.max(
-    paceMs,
-    within(work.requests, limits.requests),
-    within(work.executionMs, limits.executionMs),
-  );
+  return Math.max(paceMs, within(work.requests, limits.requests), within(work.executionMs, limits.executionMs));
 }
 
 export interface Optimum {

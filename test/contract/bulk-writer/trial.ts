@@ -70,7 +70,7 @@ export async function runTrial(arena: Arena, seed: number): Promise<Verdict> {
   if (broken) {
     await arena.rules(faults.rules.slice(0, 3));
     wrong.push(...judge({ drawn, ledger, stored: await stored(arena, drawn), others, broken: true }));
-    for (const [index, outcome] of ledger) if (isOpen(outcome)) ledger.delete(index);
+    for (const [index, outcome] of ledger) if (isOpen(drawn, outcome)) ledger.delete(index);
     if (ledger.size < drawn.rows.length) {
       repeated = true;
       const second = await write(run, { onOutage: 'throw', abortAfter: undefined });
@@ -83,10 +83,14 @@ export async function runTrial(arena: Arena, seed: number): Promise<Verdict> {
 }
 
 /** Codes with which a row is done for: sending it again changes nothing. */
-const FINAL = new Set(['0x80040265', '0x80040237', '0x80060892', 'alreadyExists', 'notFound', 'ambiguousKey']);
+const FINAL = new Set(['0x80040265', 'alreadyExists', 'notFound', 'ambiguousKey']);
+/** A row exists that the service was not asked for any more: only a create is done for then. */
+const DUPLICATE = new Set(['0x80040237', '0x80060892']);
 
-const isOpen = ({ outcome, error }: RowOutcome): boolean =>
-  (outcome === 'rejected' || outcome === 'skipped') && !FINAL.has(error?.code ?? '');
+const isOpen = ({ mode }: Case, { outcome, error }: RowOutcome): boolean =>
+  (outcome === 'rejected' || outcome === 'skipped') &&
+  !FINAL.has(error?.code ?? '') &&
+  !(mode === 'create' && DUPLICATE.has(error?.code ?? ''));
 
 /** What the second writer has done. */
 export interface Others {
