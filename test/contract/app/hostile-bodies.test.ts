@@ -29,9 +29,14 @@ interface BodyRoute {
 const bodies: readonly BodyRoute[] = appRoutes(createServices({})).flatMap((route, at, all) => {
   const schema = route.bodySchema ?? route.body;
   const isFirst = all.findIndex((other) => (other.bodySchema ?? other.body) === schema) === at;
-  const { body } = route.example;
-  return schema && isFirst ? [{ route, schema, valid: Array.isArray(body) ? body.slice(0, 1) : body }] : [];
+  return schema && isFirst ? [{ route, schema, valid: takenBody(route) }] : [];
 });
+
+/** The example's body, of a list the first entry; nothing that would be looked for in the network. */
+function takenBody({ name, example: { body } }: RouteDescription): unknown {
+  if (name === 'testUnsavedConnection') return changed(body, ['tenantId'], 'a');
+  return Array.isArray(body) ? body.slice(0, 1) : body;
+}
 
 function send({ methods, route, example }: RouteDescription, body: string): Promise<Answer> {
   const value = (text = '') => encodeURIComponent(text.replace('{id}', account));
