@@ -64,11 +64,15 @@ export function makeCertificate(options: {
     { name: 'subjectKeyIdentifier' },
   ]);
   certificate.sign(keys.privateKey, forge.md.sha256.create());
-  const certPem = pemOf(certificate);
+  return applicationCertificate(pemOf(certificate), keys.privatePem);
+}
+
+/** The certificate of an application from its PEM texts, the key as PKCS#8. */
+export function applicationCertificate(certPem: string, keyPem: string): ApplicationCertificate {
   return {
     certPem,
-    keyPem: keys.privatePem,
-    pfxBase64: () => pfxOf(certPem, keys.privatePem),
+    keyPem,
+    pfxBase64: () => pfxOf(certPem, keyPem),
     thumbprintSha256: createHash('sha256').update(new X509Certificate(certPem).raw).digest('hex').toUpperCase(),
   };
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { inject } from 'vitest';
-import { type ApplicationCertificate, makeCertificate } from '../../src/local/certificates.ts';
+import { type ApplicationCertificate, applicationCertificate } from '../../src/local/certificates.ts';
 import {
   type Application,
   addManagedIdentity,
@@ -31,18 +31,12 @@ export interface TestIdentity extends LocalIdentity {
   company: TestCompany;
 }
 
-const DAY_MS = 86_400_000;
-
-// Keys take a tenth of a second each; one of every kind is enough for a test file.
-let signingKeyPem: string | undefined;
-let certificate: ApplicationCertificate | undefined;
-
 /** Plain data, to be changed before or after {@link startTestIdentity}. `environmentUrl` becomes a resource. */
 export function newTestCompany(environmentUrl: string = ENVIRONMENT_URL): TestCompany {
+  const { signingKeyPem, certPem, keyPem } = inject('company');
   const state = newIdentityState(signingKeyPem);
-  signingKeyPem = state.signingKeyPem;
   const now = systemClock.now();
-  certificate ??= makeCertificate({ subject: 'Dataverse Bridge', validFrom: now - DAY_MS, validTo: now + 90 * DAY_MS });
+  const certificate = applicationCertificate(certPem, keyPem);
 
   const tenant = homeTenant(state);
   addResource(tenant, { uri: environmentUrl, name: 'Dataverse' });
