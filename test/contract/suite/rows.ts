@@ -26,7 +26,7 @@ export function describeRows(world: World): void {
       expect(created['@odata.context']).toBe(`${world.apiUrl}$metadata#accounts(name,telephone1,description)/$entity`);
 
       const data = { telephone1: '556', description: 'changed' };
-      expect(await client.update({ collection: 'accounts', key, data })).toBe(true);
+      expect(await client.update({ collection: 'accounts', key, data, tag: 'by the suite' })).toBe(true);
       const changed = await client.retrieve({ collection: 'accounts', key, select });
       expect(changed).toMatchObject(data);
       expect(changed['@odata.etag']).not.toBe(created['@odata.etag']);
