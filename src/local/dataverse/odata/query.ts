@@ -14,6 +14,8 @@ const TEXT_OPTIONS = {
   userQuery: 'userQuery',
   tag: 'tag',
   partitionId: 'partitionId',
+  // As dynamics-web-api writes it.
+  partitionid: 'partitionId',
 } as const satisfies Record<string, keyof QueryOptions>;
 
 /** Parses what stands after the `?`, percent-encoded. Throws ODataSyntaxError and ODataNotEmulatedError. */
