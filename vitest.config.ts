@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { IntegrationFirst } from './test/support/integration-first.ts';
 
 export default defineConfig({
   test: {
@@ -8,7 +9,10 @@ export default defineConfig({
     pool: 'forks',
     // Most of a contract test is waiting for the other side: one worker more than the smallest machine has cores.
     maxWorkers: 3,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    sequence: { sequencer: IntegrationFirst },
+    // For what hangs. Nothing waits this long by itself, but a busy machine can take ten times as long as an idle one.
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

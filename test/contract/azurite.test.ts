@@ -58,7 +58,7 @@ test('Azurite goes when the process that started it is killed', async () => {
   expect(await answers()).toBe(true);
 
   parent.kill('SIGKILL');
-  await expect.poll(answers, { timeout: 10_000 }).toBe(false);
+  await expect.poll(answers).toBe(false);
 });
 
 test('Azurite keeps what it has in its folder', async () => {

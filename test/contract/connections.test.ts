@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { ManagedIdentityCredential } from '@azure/identity';
 import { decodeJwt } from 'jose';
 import forge from 'node-forge';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseSettings } from '../../src/config/settings.ts';
 import { type Connection, type Connections, createConnections } from '../../src/connections/connections.ts';
 import { createEntraClient } from '../../src/connections/entra-client.ts';
@@ -459,7 +459,7 @@ describe('Entra', () => {
     intercept = ofEntra(answer);
     const before = said.length;
     expect(token()).toBe(good);
-    await vi.waitFor(() => expect(said.slice(before)).toContain('token renewal failed'));
+    await expect.poll(() => said.slice(before)).toContain('token renewal failed');
     expect(await failureOf(Promise.resolve(token({ renew: true })))).toMatchObject({ code: 'entraUnreachable' });
     expect(token()).toBe(good);
     intercept = undefined;

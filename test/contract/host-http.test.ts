@@ -1,12 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type LocalHost, startHost } from '../../src/local/host/host.ts';
 import { storageCredential } from '../support/storage.ts';
-
-/** Within a time that a busy machine needs, too. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
 
 const KEYS = { function: 'the-function-key', master: 'the-master-key' };
 const entry = new URL('../fixtures/host-apps/streaming-app.mjs', import.meta.url).pathname;
@@ -186,7 +183,7 @@ describe('a streamed request', () => {
     socket.write('POST /api/waitsForBody HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf');
     await logged("Executing 'Functions.waitsForBody'");
     await leave(socket);
-    await eventually(() => json('/api/seen')).toMatchObject({ left: 'yes' });
+    await expect.poll(() => json('/api/seen')).toMatchObject({ left: 'yes' });
   });
 });
 
@@ -294,9 +291,9 @@ describe('a drain', () => {
 });
 
 const logged = (text: string | RegExp) =>
-  vi.waitFor(() => {
-    expect(lines.some((line) => (typeof text === 'string' ? line.includes(text) : text.test(line)))).toBe(true);
-  }, 10_000);
+  expect
+    .poll(() => lines.some((line) => (typeof text === 'string' ? line.includes(text) : text.test(line))))
+    .toBe(true);
 
 async function leave(socket: Socket): Promise<void> {
   const closed = once(socket, 'close');

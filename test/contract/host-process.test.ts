@@ -3,13 +3,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { startTestIdentity } from '../support/identity.ts';
 import { freshStorage } from '../support/storage.ts';
-
-/** Within a time that a busy machine needs, too. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
 
 const MAIN = new URL('../../src/local/host/main.ts', import.meta.url).pathname;
 const app = (name: string): string => new URL(`../fixtures/host-apps/${name}`, import.meta.url).pathname;
@@ -58,7 +55,7 @@ function outputOf(child: ChildProcess): () => string {
   return () => text;
 }
 
-const shows = (output: () => string, text: string | RegExp) => vi.waitFor(() => expect(output()).toMatch(text), 10_000);
+const shows = (output: () => string, text: string | RegExp) => expect.poll(output).toMatch(text);
 
 describe('the host as a program', () => {
   test('runs the appStart hooks, says that it is ready, and serves', async () => {
@@ -99,12 +96,14 @@ describe('the host as a program', () => {
     const url = /url=(\S+)/.exec(output())?.[1] ?? '';
     expect((await fetch(`${url}/api/nowhere`)).status).toBe(404);
     parent.kill('SIGKILL');
-    await eventually(() =>
-      fetch(`${url}/api/nowhere`).then(
-        () => 'up',
-        () => 'gone',
-      ),
-    ).toBe('gone');
+    await expect
+      .poll(() =>
+        fetch(`${url}/api/nowhere`).then(
+          () => 'up',
+          () => 'gone',
+        ),
+      )
+      .toBe('gone');
   });
 
   test('ends when a rejection is caught by nobody, with every running call', async () => {

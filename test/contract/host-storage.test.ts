@@ -9,9 +9,6 @@ import type { Clock } from '../../src/shared/clock.ts';
 import { type FreshStorage, freshStorage } from '../support/storage.ts';
 import { ManualClock } from '../unit/local/host/manual-clock.ts';
 
-/** Within a time that a busy machine needs, too. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 10_000 });
-
 const KEYS = { function: 'the-function-key', master: 'the-master-key' };
 const entry = new URL('../fixtures/host-apps/storage-app.mjs', import.meta.url).pathname;
 const HOST_JSON = {
@@ -77,7 +74,7 @@ const count = async (queue: QueueClient): Promise<number | undefined> =>
 describe('a queue message', () => {
   test('runs its function with parsed content and is deleted after it', async () => {
     await send(queueOf('work'), { n: 1, table: 'lead' });
-    await eventually(() => messagesSeen(1)).toHaveLength(1);
+    await expect.poll(() => messagesSeen(1)).toHaveLength(1);
     const [call] = await messagesSeen(1);
     expect(call?.message).toEqual({ n: 1, table: 'lead' });
     expect(call?.metadata).toMatchObject({
@@ -85,7 +82,7 @@ describe('a queue message', () => {
       table: 'lead',
       insertionTime: expect.stringContaining('T'),
     });
-    await eventually(() => count(queueOf('work'))).toBe(0);
+    await expect.poll(() => count(queueOf('work'))).toBe(0);
     expect(lines.join('\n')).toMatch(
       /Executing 'Functions.work' \(Reason='New queue message detected on 'work'.', Id=.*\n.*Trigger Details: MessageId: .*, DequeueCount: 1, InsertedOn: /,
     );
@@ -93,14 +90,14 @@ describe('a queue message', () => {
 
   test('hides its own metadata by properties of the same name', async () => {
     await send(queueOf('work'), { n: 2, id: 'mine', DequeueCount: 'other' });
-    await eventually(() => messagesSeen(2)).toHaveLength(1);
+    await expect.poll(() => messagesSeen(2)).toHaveLength(1);
     expect((await messagesSeen(2))[0]?.metadata).toMatchObject({ id: 'mine', dequeueCount: 'other' });
   });
 
   test('that is a number arrives as one', async () => {
     await send(queueOf('copies'), 7);
     const copied = queueOf('copied');
-    await eventually(() => count(copied).catch(() => 0)).toBe(1);
+    await expect.poll(() => count(copied).catch(() => 0)).toBe(1);
     const { receivedMessageItems } = await copied.receiveMessages();
     expect(Buffer.from(receivedMessageItems[0]?.messageText ?? '', 'base64').toString()).toBe('copy of 7');
   });
@@ -109,9 +106,9 @@ describe('a queue message', () => {
     const text = Buffer.from('{"n":3,"do":"fail"}').toString('base64');
     await queueOf('work').sendMessage(text);
     const poison = queueOf('work-poison');
-    await eventually(() => count(poison).catch(() => 0)).toBe(1);
+    await expect.poll(() => count(poison).catch(() => 0)).toBe(1);
     expect((await messagesSeen(3)).map(({ metadata }) => metadata['dequeueCount'])).toEqual([1, 2, 3]);
-    await eventually(() => count(queueOf('work'))).toBe(0);
+    await expect.poll(() => count(queueOf('work'))).toBe(0);
     const { receivedMessageItems } = await poison.receiveMessages();
     expect(receivedMessageItems[0]?.messageText).toBe(text);
     await poison.clearMessages();
@@ -120,7 +117,7 @@ describe('a queue message', () => {
   test('that is not in the expected encoding goes to the poison queue without a call', async () => {
     await queueOf('work').sendMessage('{"n":4}');
     const poison = queueOf('work-poison');
-    await eventually(() => count(poison)).toBe(1);
+    await expect.poll(() => count(poison)).toBe(1);
     expect(await messagesSeen(4)).toEqual([]);
     expect(lines.join('\n')).toMatch(/Message Id '.*' is not base64. Moving message to queue 'work-poison'/);
   });
@@ -131,9 +128,9 @@ describe('output bindings', () => {
     const sent = [{ n: 5 }, { n: 6 }, { n: 7 }];
     const response = await fetch(`${host.url}/api/send/order`, { method: 'POST', body: JSON.stringify(sent) });
     expect(response.status).toBe(202);
-    await eventually(async () =>
-      [await messagesSeen(5), await messagesSeen(6), await messagesSeen(7)].flat(),
-    ).toHaveLength(3);
+    await expect
+      .poll(async () => [await messagesSeen(5), await messagesSeen(6), await messagesSeen(7)].flat())
+      .toHaveLength(3);
     const container = new BlobServiceClient(storage.blobServiceUri, storage.credential).getContainerClient('outbox');
     const blobs = await all(container.listBlobsFlat());
     expect(blobs.map(({ name }) => name)).toEqual([expect.stringMatching(/^order-[0-9a-f-]{36}\.json$/)]);
@@ -165,14 +162,14 @@ describe('the operator', () => {
 
   test('runs a timer, which gets its object in camel case', async () => {
     expect((await run('tick', { input: '' })).status).toBe(202);
-    await eventually(async () => (await seen()).timers).toEqual([
-      { schedule: { adjustForDST: true }, scheduleStatus: null, isPastDue: false },
-    ]);
+    await expect
+      .poll(async () => (await seen()).timers)
+      .toEqual([{ schedule: { adjustForDST: true }, scheduleStatus: null, isPastDue: false }]);
   });
 
   test('runs a queue function with a text', async () => {
     expect((await run('WORK', { input: '{"n":8}' })).status).toBe(202);
-    await eventually(() => messagesSeen(8)).toHaveLength(1);
+    await expect.poll(() => messagesSeen(8)).toHaveLength(1);
   });
 
   test('is told what cannot be run', async () => {
@@ -185,15 +182,17 @@ describe('the operator', () => {
 
 test('a failing timer is retried by its policy and told so from the second attempt on', async () => {
   await run('retried', {});
-  await eventually(async () => (await seen()).retries).toEqual([
-    null,
-    expect.objectContaining({ retryCount: 1, maxRetryCount: 2 }),
-    expect.objectContaining({
-      retryCount: 2,
-      maxRetryCount: 2,
-      exception: { message: expect.stringContaining('again') },
-    }),
-  ]);
+  await expect
+    .poll(async () => (await seen()).retries)
+    .toEqual([
+      null,
+      expect.objectContaining({ retryCount: 1, maxRetryCount: 2 }),
+      expect.objectContaining({
+        retryCount: 2,
+        maxRetryCount: 2,
+        exception: { message: expect.stringContaining('again') },
+      }),
+    ]);
 });
 
 test('the status of a timer is kept where the Functions host keeps it', async () => {
@@ -255,12 +254,12 @@ describe('a drain', () => {
     const draining = await start(where);
     await send(queue, { n: 10, do: 'wait' });
     const state = async () => (await admin('host/drain/status', {}, draining)).json();
-    await eventually(() => messagesSeen(10)).toHaveLength(1);
+    await expect.poll(() => messagesSeen(10)).toHaveLength(1);
     expect((await admin('host/drain', { method: 'POST' }, draining)).status).toBe(202);
     expect(await state()).toMatchObject({ state: 'InProgress', outstandingInvocations: 1 });
     await send(queue, { n: 11 });
     await fetch(`${draining.url}/api/letWaiting`);
-    await eventually(state).toMatchObject({ state: 'Completed', outstandingInvocations: 0 });
+    await expect.poll(state).toMatchObject({ state: 'Completed', outstandingInvocations: 0 });
     expect(await count(queue)).toBe(1);
     expect(await messagesSeen(11)).toEqual([]);
     await draining.close();
@@ -270,7 +269,7 @@ describe('a drain', () => {
     const clock = new ManualClock('2026-11-20T10:00:00Z');
     const stuck = await start(freshStorage(), clock);
     const responding = fetch(`${stuck.url}/api/hangs`).catch(() => 'cut off');
-    await eventually(() => lines.join('\n')).toContain("Executing 'Functions.hangs'");
+    await expect.poll(() => lines.join('\n')).toContain("Executing 'Functions.hangs'");
     const drained = stuck.drain();
     await clock.advance(30_000);
     await drained;
@@ -284,7 +283,7 @@ describe('on a clock that is moved by hand', () => {
   test('a message from an output binding is taken at once, without the next poll', async () => {
     const polling = await start(freshStorage(), new ManualClock('2026-11-20T10:00:00Z'));
     await fetch(`${polling.url}/api/send/now`, { method: 'POST', body: '{"n":12}' });
-    await eventually(() => messagesSeen(12)).toHaveLength(1);
+    await expect.poll(() => messagesSeen(12)).toHaveLength(1);
     await polling.close();
   });
 
@@ -294,14 +293,14 @@ describe('on a clock that is moved by hand', () => {
     const queue = queueOf('work', where);
     await send(queue, { n: 9, do: 'hold' });
     const holding = await start(where, clock);
-    await eventually(async () => (await seen(holding)).work.some(({ message }) => message.n === 9)).toBe(true);
+    await expect.poll(async () => (await seen(holding)).work.some(({ message }) => message.n === 9)).toBe(true);
     const renewals = () => lines.filter((line) => line.includes('lease renewed')).length;
     for (const expected of [1, 2]) {
       await clock.advance(5 * 60_000);
-      await eventually(renewals).toBe(expected);
+      await expect.poll(renewals).toBe(expected);
     }
     await fetch(`${holding.url}/api/letGo`);
-    await eventually(() => count(queue)).toBe(0);
+    await expect.poll(() => count(queue)).toBe(0);
     await holding.close();
   });
 
@@ -309,7 +308,7 @@ describe('on a clock that is moved by hand', () => {
     const clock = new ManualClock('2026-11-20T10:00:00Z');
     const slow = await start(freshStorage(), clock);
     const responding = fetch(`${slow.url}/api/hangs`);
-    await eventually(() => lines.join('\n')).toContain("Executing 'Functions.hangs'");
+    await expect.poll(() => lines.join('\n')).toContain("Executing 'Functions.hangs'");
     await clock.advance(12 * 60_000);
     expect((await responding).status).toBe(500);
     expect(lines.join('\n')).toContain('Timeout value of 00:12:00 was exceeded by function: Functions.hangs');

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packageApp } from '../../src/commands/package-app.ts';
 import { root, start } from './program.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const folders: string[] = [];
 let folder: string;
 
@@ -42,8 +42,7 @@ const contents = (folder: string): Record<string, string> =>
 test(
   'packaging the same sources twice gives the same bytes',
   async () => {
-    const [first, second] = [await packaged(), await packaged()];
-    expect(contents(second)).toEqual(contents(first));
+    expect(contents(await packaged())).toEqual(contents(folder));
   },
   TIMEOUT_MS,
 );

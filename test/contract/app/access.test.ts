@@ -61,6 +61,10 @@ test.each(byAccess('admin'))('$method $route is closed to the function key', asy
 test('what changes the app, or reaches out where a body says, is for the operator', () => {
   expect(byAccess('admin').map(({ method, route }) => `${method} ${route}`)).toEqual([
     'POST connections/test',
+    'POST tables/{table}/columns',
+    'PUT tables/{table}/columns/{column}',
+    'POST tables/{table}/keys',
+    'POST raw',
     'PUT activations/{name}',
     'DELETE activations/{name}',
     'POST activations/{name}/pause',

@@ -35,7 +35,7 @@ const ENDED = ['succeeded', 'completedWithRejections', 'failed', 'cancelled'];
 async function ended(name: string, id: string) {
   const path = `activations/${name}/runs/${id}`;
   const state = async () => (await app.call('GET', path)).json.state;
-  await expect.poll(async () => ENDED.includes(await state()), { timeout: 15_000 }).toBe(true);
+  await expect.poll(async () => ENDED.includes(await state())).toBe(true);
   return (await app.call('GET', path)).json;
 }
 
@@ -207,7 +207,7 @@ describe('the schedule', () => {
       ),
     );
     expect(answers.map(({ status }) => status)).toEqual([202, 202]);
-    await expect.poll(done, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 2);
+    await expect.poll(done).toBeGreaterThanOrEqual(before + 2);
   };
   const runsOf = async (name: string) => (await app.call('GET', `activations/${name}/runs`)).json.value;
 

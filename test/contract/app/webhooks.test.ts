@@ -33,7 +33,7 @@ const post = (body: string, options: { headers?: Record<string, string>; query?:
 const events = async (query = '') => (await app.call('GET', `webhooks/events${query}`)).json;
 /** Waits until the worker has stored an event. */
 const stored = (id: string) =>
-  expect.poll(async () => (await app.call('GET', `webhooks/events/${id}`)).status, { timeout: 10_000 }).toBe(200);
+  expect.poll(async () => (await app.call('GET', `webhooks/events/${id}`)).status).toBe(200);
 
 describe('the secret of an endpoint', () => {
   test.each([

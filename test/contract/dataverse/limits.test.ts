@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { serviceModelSchema } from '../../../src/local/dataverse/service-model.ts';
 import type { Clock } from '../../../src/shared/clock.ts';
 import { fakeClock } from '../../support/clock.ts';
@@ -101,7 +101,7 @@ test('requests take their time side by side', async () => {
   const { call } = await openEnvironment({ clock, model: model({ callMs: 100, rowMs: { create: 50 } }) });
   const slow = [1, 2, 3].map(() => call('POST', 'accounts', {}));
   const quick = call('GET', 'WhoAmI');
-  await vi.waitFor(() => expect(clock.waiting).toBe(4));
+  await expect.poll(() => clock.waiting).toBe(4);
   clock.advance(100);
   expect((await quick).status).toBe(200);
   expect(clock.waiting).toBe(3);
@@ -140,7 +140,7 @@ test('requests beyond the number at the same time are refused while the others g
   const clock = heldClock();
   const { call } = await openEnvironment({ clock, model: model({ callMs: 10, limits: { concurrency: 2 } }) });
   const running = [call('GET', 'WhoAmI'), call('GET', 'WhoAmI')];
-  await vi.waitFor(() => expect(clock.waiting).toBe(2));
+  await expect.poll(() => clock.waiting).toBe(2);
   const refused = await call('GET', 'WhoAmI');
   expect([refused.status, refused.json.error.code]).toEqual([429, '0x80072326']);
   clock.advance(10);

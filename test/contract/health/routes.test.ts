@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addClientSecret } from '../../../src/local/entra/directory.ts';
 import { setSecret } from '../../../src/local/key-vault/vault.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
@@ -61,10 +61,9 @@ async function tick(): Promise<string[]> {
     body: '{}',
   });
   expect(answer.status).toBe(202);
-  await vi.waitFor(
-    () => expect(app.lines.slice(from).join('\n')).toMatch(/Executed 'Functions\.connectionHealth' \(Succeeded/),
-    { timeout: 15_000, interval: 20 },
-  );
+  await expect
+    .poll(() => app.lines.slice(from).join('\n'), { interval: 20 })
+    .toMatch(/Executed 'Functions\.connectionHealth' \(Succeeded/);
   return app.lines.slice(from);
 }
 

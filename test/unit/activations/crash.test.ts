@@ -84,4 +84,4 @@ test('a run whose process dies before any of its storage steps loses nothing and
     const next = await world.runToEnd('companies');
     expect(next, at).toMatchObject({ state: 'succeeded', calls: 0, left: 0, counts: { unchanged: 5 } });
   }
-}, 60_000);
+});

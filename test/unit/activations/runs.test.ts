@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { openEngine } from '../../../src/activations/engine.ts';
 import { DataverseError } from '../../../src/dataverse/errors.ts';
 import { mortalStorage } from './memory-storage.ts';
@@ -376,7 +376,7 @@ describe('runs of one activation', () => {
       return open(...args);
     };
     const slow = world.process().planRun(storage.messages[0]?.message);
-    await vi.waitFor(() => expect(target.open).toBe(open));
+    await expect.poll(() => target.open).toBe(open);
     await world.settle();
     const before = await activations.run('companies', id);
     gate.emit('open');
