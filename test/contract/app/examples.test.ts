@@ -48,11 +48,9 @@ const placeholders: Readonly<Record<string, () => Promise<string>>> = {
     return /\(([^)]+)\)$/.exec(made.headers.get('odata-entityid') ?? '')?.[1] ?? '';
   },
   async event() {
-    const { json } = await expect
-      .poll(() => app.call('GET', 'webhooks/events'), { timeout: 15_000 })
-      .toMatchObject({ json: { value: [{}] } })
-      .then(() => app.call('GET', 'webhooks/events'));
-    return json.value[0].id;
+    const events = () => app.call('GET', 'webhooks/events');
+    await expect.poll(events, { timeout: 15_000 }).toMatchObject({ json: { value: [{ state: 'received' }] } });
+    return (await events()).json.value[0].id;
   },
   async run() {
     const runs = () => app.call('GET', 'activations/nasdaq-accounts/runs');
