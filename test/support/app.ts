@@ -9,6 +9,7 @@ import { setSecret } from '../../src/local/key-vault/vault.ts';
 import { systemClock } from '../../src/shared/clock.ts';
 import {
   CERTIFICATE_NAME,
+  ENVIRONMENT_URL,
   mintToken,
   newTestCompany,
   startTestIdentity,
@@ -88,7 +89,9 @@ export async function startApp(
     model?: ServiceModel;
   } = {},
 ): Promise<TestApp> {
-  const company = newTestCompany();
+  // To write and to read PKCS#12 takes a tenth of a second, once for each test of a connection; contract/connections
+  // and npm start use that form.
+  const company = newTestCompany(ENVIRONMENT_URL, { contentType: 'application/x-pem-file' });
   const tenant = homeTenant(company.state);
   const administrator = registerApplication(tenant, { name: 'Administrator' });
   setSecret(company.state.vault, 'webhook-main', WEBHOOK_SECRET, { now: systemClock.now() });

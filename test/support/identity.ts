@@ -31,8 +31,14 @@ export interface TestIdentity extends LocalIdentity {
   company: TestCompany;
 }
 
-/** Plain data, to be changed before or after {@link startTestIdentity}. `environmentUrl` becomes a resource. */
-export function newTestCompany(environmentUrl: string = ENVIRONMENT_URL): TestCompany {
+/**
+ * Plain data, to be changed before or after {@link startTestIdentity}. `environmentUrl` becomes a resource, and
+ * `certificatePolicy` is that of the certificate in the vault: Key Vault's own default is PKCS#12.
+ */
+export function newTestCompany(
+  environmentUrl: string = ENVIRONMENT_URL,
+  certificatePolicy: Parameters<typeof importCertificate>[3]['policy'] = {},
+): TestCompany {
   const { signingKeyPem, certPem, keyPem } = inject('company');
   const state = newIdentityState(signingKeyPem);
   const now = systemClock.now();
@@ -44,7 +50,7 @@ export function newTestCompany(environmentUrl: string = ENVIRONMENT_URL): TestCo
   const site = '/subscriptions/1/resourcegroups/bridge/providers/microsoft.web/sites/bridge';
   const systemAssigned = addManagedIdentity(tenant, { kind: 'systemAssigned', resourceId: site });
   const userAssigned = addManagedIdentity(tenant, { kind: 'userAssigned', resourceId: `${site}-identity` });
-  importCertificate(state.vault, CERTIFICATE_NAME, certificate, { now });
+  importCertificate(state.vault, CERTIFICATE_NAME, certificate, { now, policy: certificatePolicy });
   for (const { objectId: principalId } of [systemAssigned, userAssigned]) {
     state.vault.roleAssignments.push(
       { principalId, role: 'Key Vault Secrets User' },
