@@ -136,9 +136,9 @@ export class Effort {
     };
   }
 
-  /** One bad row in five hundred is assumed, with the weight of ten rows seen. */
+  /** One bad row in 300 is assumed, with the weight of 60 rows seen: the first bad ones say little of the share. */
   #badShare(): number {
-    return (this.#bad + 0.02) / (this.#judged + 10);
+    return (this.#bad + 0.2) / (this.#judged + 60);
   }
 
   #charactersPerRow(): number {

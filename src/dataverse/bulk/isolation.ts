@@ -83,7 +83,10 @@ const LARGEST_GROUP = 1024;
 
 /** How many rows, at most `most`, to send at once, and as what, so that a settled row costs least. */
 export function freshPlan(costs: IsolationCosts, share: number, most: number): FreshPlan {
-  const [first, ...others] = expectations(costs, share, most, freshPrice(costs, share)).reverse();
+  const price = freshPrice(costs, share);
+  // Powers of two can be halved down to one row without a remainder.
+  const evenly = expectations(costs, share, 2 ** Math.floor(Math.log2(most)), price);
+  const [first, ...others] = [...expectations(costs, share, most, price), ...evenly].sort((a, b) => b.rows - a.rows);
   let best = first;
   for (const each of others) if (!best || pricePerRow(each) < pricePerRow(best)) best = each;
   return { rows: best?.rows ?? 1, form: best?.freshForm ?? 'bulk' };
