@@ -139,6 +139,8 @@ const hintsByServiceCode: Readonly<Record<string, string>> = {
   '0x80060891': 'The row that the key names does not exist.',
   '0x80060892': 'Another row already holds these key values.',
   '0x80040237': 'A row with this id or key exists already.',
+  '0x80060882': 'The row has changed since: read it again, and send its present ETag in If-Match.',
+  '0x8006088d': 'This table keeps no versions for comparison: leave out If-Match with an ETag.',
   '0x80060890': 'Use the columns of an alternate key whose index is Active, or create one.',
   '0x80044331': 'Shorten the text, or map the column with "truncate": true.',
 };
@@ -157,6 +159,12 @@ function hintFor(code: DataverseErrorCode, serviceCode: string, message: string)
       return 'Service protection limits are reached; send again after the time in Retry-After.';
     case 'unavailable':
       return 'Dataverse is not available at the moment; sending again is safe.';
+    case 'forbidden':
+      return 'The application user may not do this: compare its security role with what the call needs (POST connections/{connection}/test tells).';
+    case 'notFound':
+      return 'Check the id or key, and that the application user may read the row.';
+    case 'tooLarge':
+      return 'Send fewer rows or smaller values at a time.';
     default:
       return undefined;
   }
