@@ -19,9 +19,10 @@ const RUNS = 3;
 const ROWS = 20_000;
 const ROWS_WITH_REFUSALS = 10_000;
 const ROWS_OF_PEER = 5_000;
-const WINDOWS = 3.5;
+const ROWS_ONE_BY_ONE = 200;
+const WINDOWS = 3.2;
 const BAD_SHARE = 0.01;
-const ROWS_ON_ONE_CORE = 300_000;
+const ROWS_ON_ONE_CORE = 200_000;
 
 const { values: options } = parseArgs({ options: { target: { type: 'string' }, model: { type: 'string' } } });
 const modelFile = options.model ?? fileURLToPath(new URL('service-model.json', import.meta.url));
@@ -177,13 +178,16 @@ async function measurePeer(environment: Environment, cleanRate: number): Promise
   const shown: { name: string; rates: number[] }[] = [];
   for (const way of asShown) {
     const rates: number[] = [];
-    for (let turn = 0; turn < RUNS; turn += 1) rates.push(await rateOf(way, 300, single));
+    for (let turn = 0; turn < RUNS; turn += 1) rates.push(await rateOf(way, ROWS_ONE_BY_ONE, single));
     shown.push({ name: way.name, rates });
   }
   const best: { way: Way; rate: number }[] = [];
   for (const way of tuned(of.dopHint)) {
     const isOneByOne = way.rowsOfCall === 1;
-    best.push({ way, rate: await rateOf(way, isOneByOne ? 1_000 : ROWS_OF_PEER, isOneByOne ? single : many) });
+    best.push({
+      way,
+      rate: await rateOf(way, isOneByOne ? 5 * ROWS_ONE_BY_ONE : ROWS_OF_PEER, isOneByOne ? single : many),
+    });
   }
   best.sort((a, b) => b.rate - a.rate);
   shown.sort((a, b) => median(b.rates) - median(a.rates));
@@ -191,7 +195,7 @@ async function measurePeer(environment: Environment, cleanRate: number): Promise
   const [first] = shown;
   if (!winner || !first) throw new Error('There is no way to be compared with.');
   const again = [winner.rate];
-  for (let turn = 1; turn < RUNS; turn += 1) again.push(await rateOf(winner.way, ROWS_OF_PEER * 2, many));
+  for (let turn = 1; turn < RUNS; turn += 1) again.push(await rateOf(winner.way, ROWS_OF_PEER, many));
   return {
     P2a: figure(
       'clean upsert ÷ dynamics-web-api as shown',
