@@ -20,10 +20,10 @@ test.each([
 });
 
 test('no value of a key is ever told', () => {
-  const value = fc.string({ minLength: 3 }).map((text) => `§${text}§`);
+  const value = fc.string({ minLength: 3 }).map((text) => `§${text}§`.replaceAll("'", "''"));
   fc.assert(
     fc.property(value, value, (a, b) => {
-      const key = `accounts(x='${a.replaceAll("'", "''")}',y='${b}')/name`;
+      const key = `accounts(x='${a}',y='${b}')/name`;
       expect(routeOf(key)).not.toContain('§');
     }),
   );
