@@ -265,7 +265,8 @@ function setEnvironment(settings: Readonly<Record<string, string | undefined>>):
 /** The app's own host.json, looking for messages more often. */
 function hostJson(): unknown {
   const own = JSON.parse(readFileSync(new URL('../../host.json', import.meta.url), 'utf8'));
-  own.extensions.queues.maxPollingInterval = '00:00:00.1';
+  // Not oftener: there are five queues, and each look into one costs what a call of the app does.
+  own.extensions.queues.maxPollingInterval = '00:00:01';
   return own;
 }
 
