@@ -57,7 +57,7 @@ export class Effort {
     this.#sizes = forEachKind(() => createCallSize({ first: FIRST_CALL, most: batchSize, targetMs }));
     this.#bulk = forEachKind((kind) => measuredCost(ASSUMED[kind]));
     this.#refused = forEachKind((kind) => measuredCost(ASSUMED[kind]));
-    this.#batch = forEachKind((kind) => measuredCost(ASSUMED[kind]));
+    this.#batch = forEachKind((kind) => measuredCost({ ...ASSUMED[kind], row: ASSUMED[kind].row * OPERATION_FACTOR }));
   }
 
   /** How many rows the next call of a kind should have, and in which form they cost least. */

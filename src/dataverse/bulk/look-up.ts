@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import type { DataverseClient, DataverseRequest } from '../client.ts';
+import type { DataverseClient } from '../client.ts';
+import type { DataverseRequest } from '../request.ts';
 import { DataverseError } from '../errors.ts';
 import type { RowKey, Table } from '../table.ts';
 import { nextLink } from '../wire/annotations.ts';

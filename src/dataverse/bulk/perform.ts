@@ -1,5 +1,5 @@
 import { BridgeError } from '../../shared/errors.ts';
-import type { DataverseRequest } from '../client.ts';
+import type { DataverseRequest } from '../request.ts';
 import { DataverseError } from '../errors.ts';
 import { backoff } from '../retry.ts';
 import { afterRefusal, rowError, unknownOutcome } from './decisions.ts';
@@ -184,7 +184,8 @@ async function afterAnswer(
       else failed.set(failure, { error: verdict, entries: [entry] });
     }
   }
-  const next: Work[] = [...afterRefusals(shop, group, refused)];
+  const next: Work[] = [];
+  afterRefusals(shop, group, refused);
   shop.effort.judged(written, 0);
   const rowByRow = shop.forms.batch ? 'batch' : 'single';
   if (again.length > 0) next.push({ do: 'write', group: { kind, tries, form: rowByRow, entries: again } });
@@ -213,7 +214,7 @@ async function tellPace({ options, waits }: Workshop, { facts }: DataverseError)
   turn.leave({ ...facts, ms: 0, status: 429 });
 }
 
-function afterRefusals(shop: Workshop, { kind }: Group, refusals: ReadonlyMap<Entry, DataverseError>): readonly Work[] {
+function afterRefusals(shop: Workshop, { kind }: Group, refusals: ReadonlyMap<Entry, DataverseError>): void {
   const toLookUp: Entry[] = [];
   const rejected: DataverseError[] = [];
   for (const [entry, error] of refusals) {
@@ -230,7 +231,7 @@ function afterRefusals(shop: Workshop, { kind }: Group, refusals: ReadonlyMap<En
     }
   }
   shop.refused(refusals.size, rejected);
-  return toLookUp.length > 0 ? [{ do: 'lookUp', entries: toLookUp, tries: {} }] : [];
+  shop.lookUp(toLookUp);
 }
 
 async function afterFailure(shop: Workshop, group: Group, error: BridgeError, ms: number): Promise<readonly Work[]> {
@@ -281,7 +282,8 @@ function isolated({ forms, options }: Workshop, group: Group): readonly Work[] {
 function refusedAlone(shop: Workshop, group: Group, error: BridgeError): readonly Work[] {
   const [entry] = group.entries;
   if (!entry || !(error instanceof DataverseError)) return [];
-  return afterRefusals(shop, group, new Map([[entry, error]]));
+  afterRefusals(shop, group, new Map([[entry, error]]));
+  return [];
 }
 
 /** The service does not know the form: the next best one is taken from now on. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
-import type { CallMeter } from '../client.ts';
+import type { CallMeter } from '../request.ts';
 import { noOutcomes, type OutcomeCounts, type OutcomeKind } from './outcomes.ts';
 
 /** How far a write has come. */

@@ -1,7 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { BridgeError } from '../../shared/errors.ts';
 import type { NewId } from '../../shared/ids.ts';
-import type { CallMeter, DataverseClient } from '../client.ts';
+import type { DataverseClient } from '../client.ts';
+import type { CallMeter } from '../request.ts';
 import type { DataverseError } from '../errors.ts';
 import type { Pace } from '../pace.ts';
 import type { Table } from '../table.ts';
@@ -81,6 +82,8 @@ export interface Workshop {
   takeBack(kind: WriteKind, entries: readonly Entry[]): void;
   /** The service has refused so many rows by themselves; these are the errors of those that are rejected for it. */
   refused(rows: number, rejections: readonly DataverseError[]): void;
+  /** Has these keys looked up with others. */
+  lookUp(entries: readonly Entry[]): void;
 }
 
 /** The entries that work is about. */

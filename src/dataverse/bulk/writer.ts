@@ -102,6 +102,7 @@ export class Writer {
       },
       takeBack: (kind, back) => this.#sendable[kind].unshift(...back),
       refused: (rows, rejections) => this.#refused(rows, rejections),
+      lookUp: (entries) => void this.#unresolved.push(...entries),
     };
     options.signal?.addEventListener('abort', this.#abort, { once: true });
     if (options.signal?.aborted) this.#abort();

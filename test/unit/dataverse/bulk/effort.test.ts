@@ -1,0 +1,10 @@
+import { expect, test } from 'vitest';
+import { Effort } from '../../../../src/dataverse/bulk/effort.ts';
+
+test('one short batch does not make long ones look cheap', () => {
+  const effort = new Effort({ batchSize: 1000, targetMs: 10_000 });
+  for (const rows of [100, 50, 25]) effort.succeeded('create', 'bulk', rows, 12 + 2 * rows);
+  effort.succeeded('create', 'batch', 8, 12 + 10 * 8);
+  effort.judged(150, 8);
+  expect(effort.next('create', 'bulk').form).toBe('bulk');
+});
