@@ -10,7 +10,7 @@ import { messageOf } from '../../src/shared/errors.ts';
 import type { BenchLine, BenchResult } from './result.ts';
 
 /** Benchmarks by name: each is a program beside this one that hands its result to `report`. */
-const BENCHES = ['tokens', 'cold-start', 'writer'] as const;
+const BENCHES = ['tokens', 'cold-start', 'actions', 'emulator', 'writer'] as const;
 
 /** Runs benchmarks one after the other, each in a process of its own that trusts the local authority. */
 async function main(): Promise<void> {
@@ -79,8 +79,15 @@ function table({ bench, lines }: BenchResult): string {
 const amount = (value: number, unit: string): string =>
   `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toPrecision(2)} ${unit}`;
 
-const ratio = ({ ours, peer }: BenchLine): string =>
-  peer && ours > 0 && peer.value > 0 ? `1 : ${Math.round(peer.value / ours)}` : '';
+/** Ours to the peer, the smaller of them being 1. */
+function ratio({ ours, peer }: BenchLine): string {
+  if (!peer || ours <= 0 || peer.value <= 0) return '';
+  const times = (larger: number, smaller: number): string => {
+    const quotient = larger / smaller;
+    return quotient < 10 ? quotient.toFixed(1) : String(Math.round(quotient));
+  };
+  return ours > peer.value ? `${times(ours, peer.value)} : 1` : `1 : ${times(peer.value, ours)}`;
+}
 
 await main().catch((error: unknown) => {
   process.stderr.write(`${messageOf(error)}\n`);

@@ -1,39 +1,13 @@
-import { ManagedIdentityCredential } from '@azure/identity';
 import { ConfidentialClientApplication } from '@azure/msal-node';
-import { parseSettings } from '../../src/config/settings.ts';
-import { createConnections } from '../../src/connections/connections.ts';
-import { openAuthority } from '../../src/local/certificates.ts';
-import {
-  addClientSecret,
-  addManagedIdentity,
-  addResource,
-  registerApplication,
-} from '../../src/local/entra/directory.ts';
-import { startIdentity } from '../../src/local/identity.ts';
-import { homeTenant, newIdentityState } from '../../src/local/identity-state.ts';
-import { setSecret } from '../../src/local/key-vault/vault.ts';
-import { systemClock } from '../../src/shared/clock.ts';
-import { newGuid } from '../../src/shared/ids.ts';
+import { ENVIRONMENT, openConnection, SECRET } from './connection.ts';
 import { report } from './result.ts';
 
-const ENVIRONMENT = 'https://contoso.crm4.dynamics.com';
 const COLD_CALLERS = 1_000;
 const WARM_CALLS = 5_000_000;
 const WARM_CALLS_OF_MSAL = 50_000;
 
-const authority = openAuthority(process.env['BENCH_AUTHORITY'] ?? '');
-const state = newIdentityState();
-const tenant = homeTenant(state);
-addResource(tenant, { uri: ENVIRONMENT, name: 'Dataverse' });
-const application = registerApplication(tenant, { name: 'Bench' });
-const now = systemClock.now();
-addClientSecret(application, 'a secret of the benchmark', now + 86_400_000);
-setSecret(state.vault, 'bench', 'a secret of the benchmark', { now });
-const { objectId: principalId } = addManagedIdentity(tenant, { kind: 'systemAssigned', resourceId: '/bench' });
-state.vault.roleAssignments.push({ principalId, role: 'Key Vault Secrets User' });
-const identity = await startIdentity({ state, tls: authority.server });
-process.env['IDENTITY_ENDPOINT'] = identity.managedIdentity.endpoint;
-process.env['IDENTITY_HEADER'] = identity.managedIdentity.header;
+const bench = await openConnection();
+const { identity, application } = bench;
 
 let requests = 0;
 identity.faults.add({
@@ -44,29 +18,13 @@ identity.faults.add({
   },
 });
 
-const connections = createConnections({
-  settings: parseSettings({
-    KEY_VAULT_URI: identity.vaultUri,
-    Dataverse__default__url: ENVIRONMENT,
-    Dataverse__default__tenantId: identity.tenantId,
-    Dataverse__default__clientId: application.clientId,
-    Dataverse__default__credential: 'secret',
-    Dataverse__default__secretName: 'bench',
-    Dataverse__default__tokenUrl: `${identity.authority}/oauth2/v2.0/token`,
-  }),
-  identity: new ManagedIdentityCredential(),
-  clock: systemClock,
-  random: Math.random,
-  newId: newGuid,
-  log: () => {},
-});
-const { token } = connections.get('default');
+const { token } = bench.connections.get('default');
 const msal = new ConfidentialClientApplication({
   auth: {
     clientId: application.clientId,
     authority: identity.authority,
     knownAuthorities: [new URL(identity.url).host],
-    clientSecret: 'a secret of the benchmark',
+    clientSecret: SECRET,
   },
 });
 const tokenOfMsal = () => msal.acquireTokenByClientCredential({ scopes: [`${ENVIRONMENT}/.default`] });
@@ -123,5 +81,4 @@ report({
     },
   ],
 });
-await connections.close();
-await identity.close();
+await bench.close();

@@ -22,6 +22,15 @@ export function startEmulator(model: ServiceModel, folder: string): Promise<Serv
   return started([program('../../../src/local/dataverse/main.ts'), '--port', '0', '--model', file]);
 }
 
+/** The emulator as `npm run emulator` starts it; its database is in `folder`, or in memory. */
+export const startPlainEmulator = (folder?: string): Promise<Server> =>
+  started([
+    program('../../../src/local/dataverse/main.ts'),
+    '--port',
+    '0',
+    ...(folder === undefined ? [] : ['--data', folder]),
+  ]);
+
 /** A server that reads what it is sent, and answers at once without doing anything. */
 export const startSink = (): Promise<Server> => started([program('sink.ts')]);
 
