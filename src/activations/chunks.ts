@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { keyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowError, RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { RowToWrite } from '../dataverse/bulk/write-rows.ts';
-import { newMeter } from '../dataverse/client.ts';
+import { newMeter } from '../dataverse/request.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { type ActivationDefinition, tableNeeds } from './definition.ts';
 import { ActivationError } from './errors.ts';

@@ -2,8 +2,8 @@ import type { KeyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { WriteProgress } from '../dataverse/bulk/progress.ts';
 import type { RowToWrite, WriteMode } from '../dataverse/bulk/write-rows.ts';
-import type { CallMeter } from '../dataverse/client.ts';
 import type { TableNeeds } from '../dataverse/metadata.ts';
+import type { CallMeter } from '../dataverse/request.ts';
 import type { Table } from '../dataverse/table.ts';
 
 /** How the rows of a run are written. */

@@ -2,15 +2,11 @@ import type { TokenCredential } from '@azure/identity';
 import type { ConnectionSettings, CredentialSettings } from '../config/connection-settings.ts';
 import { connectionSettings, type Settings, SettingsError } from '../config/settings.ts';
 import { type BulkSupport, createBulkSupport } from '../dataverse/bulk/support.ts';
-import {
-  createDataverseClient,
-  type StreamingClient,
-  type TokenSource,
-  type VerbatimClient,
-} from '../dataverse/client.ts';
+import { createDataverseClient, type StreamingClient, type VerbatimClient } from '../dataverse/client.ts';
 import { createMetadata, type Metadata } from '../dataverse/metadata.ts';
 import { observeRequests } from '../dataverse/observe-requests.ts';
 import { createPace, type Pace } from '../dataverse/pace.ts';
+import type { TokenSource } from '../dataverse/request.ts';
 import { poolTransport } from '../dataverse/transport.ts';
 import type { Clock } from '../shared/clock.ts';
 import { messageOf, unreachable } from '../shared/errors.ts';

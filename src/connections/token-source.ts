@@ -1,4 +1,4 @@
-import type { TokenOptions, TokenSource } from '../dataverse/client.ts';
+import type { TokenOptions, TokenSource } from '../dataverse/request.ts';
 import type { Clock } from '../shared/clock.ts';
 
 export interface Token {

@@ -1,6 +1,6 @@
 import { parseExactJson } from '../shared/exact-json.ts';
-import type { DataverseResponse } from './client.ts';
 import { DataverseError, errorFromAnswer } from './errors.ts';
+import type { DataverseResponse } from './request.ts';
 import { parseRetryAfter } from './retry.ts';
 import type { TransportResponse } from './transport.ts';
 

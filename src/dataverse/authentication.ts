@@ -1,8 +1,9 @@
 import { messageOf } from '../shared/errors.ts';
 import { abortable } from './abortable.ts';
 import { headerOf } from './answers.ts';
-import type { ClientOptions, TokenOptions } from './client.ts';
+import type { ClientOptions } from './client.ts';
 import type { Outgoing, Policy } from './policy.ts';
+import type { TokenOptions } from './request.ts';
 import { challengedClaims } from './wire/claims-challenge.ts';
 
 /**

@@ -1,4 +1,5 @@
-import type { DataverseClient, DataverseRequest } from './client.ts';
+import type { DataverseClient } from './client.ts';
+import type { DataverseRequest } from './request.ts';
 import { type BatchAnswer, type BatchOperation, readBatch, writeBatch } from './wire/batch.ts';
 import { CONTINUE_ON_ERROR } from './wire/headers.ts';
 

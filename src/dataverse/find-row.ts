@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import type { DataverseClient, DataverseRequest } from './client.ts';
+import type { DataverseClient } from './client.ts';
 import { DataverseError } from './errors.ts';
+import type { DataverseRequest } from './request.ts';
 import type { RowAddress } from './row-address.ts';
 import { idByKeyPath } from './wire/keys.ts';
 

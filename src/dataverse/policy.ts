@@ -1,4 +1,4 @@
-import type { DataverseRequest } from './client.ts';
+import type { DataverseRequest } from './request.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** A request on its way through the policies. */

@@ -2,10 +2,11 @@ import * as z from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import { isGuid } from '../shared/ids.ts';
 import { abortable } from './abortable.ts';
-import type { DataverseClient, DataverseResponse } from './client.ts';
+import type { DataverseClient } from './client.ts';
 import { DataverseError } from './errors.ts';
 import type { RequestLimits } from './find-row.ts';
 import type { Metadata } from './metadata.ts';
+import type { DataverseResponse } from './request.ts';
 import { type Definition, typeOf } from './schema-form.ts';
 import {
   columnPath,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
-import type { DataverseClient, DataverseResponse } from '../dataverse/client.ts';
+import type { DataverseClient } from '../dataverse/client.ts';
 import { DataverseError } from '../dataverse/errors.ts';
+import type { DataverseResponse } from '../dataverse/request.ts';
 import { inVersion } from '../dataverse/wire/principal.ts';
 import { type Finding, StageError } from './stages.ts';
 

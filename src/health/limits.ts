@@ -1,4 +1,5 @@
-import type { DataverseClient, DataverseResponse } from '../dataverse/client.ts';
+import type { DataverseClient } from '../dataverse/client.ts';
+import type { DataverseResponse } from '../dataverse/request.ts';
 import { activeKey, keyOn, type Table } from '../dataverse/table.ts';
 import type { ConnectionUse } from './needs.ts';
 import { type Finding, StageError } from './stages.ts';

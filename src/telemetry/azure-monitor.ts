@@ -12,18 +12,9 @@ import {
   trace,
 } from '@opentelemetry/api';
 import applicationInsights from 'applicationinsights';
-import type { TracedSpan } from './exporter.ts';
 import { redact } from './redaction.ts';
-import { type Attributes, METRICS, type Metric } from './telemetry.ts';
+import { type Attributes, METRICS, type Metric, type Sink } from './telemetry.ts';
 import type { TraceContext } from './trace.ts';
-
-/** Where telemetry goes once it can. */
-export interface Sink {
-  span(span: TracedSpan): void;
-  measure(metric: Metric, value: number, attributes: Attributes): void;
-  /** Sends what is left. */
-  close(): Promise<void>;
-}
 
 const SCOPE = 'dataverse-bridge';
 /** A worker that ends has five seconds for its hooks. */

@@ -1,12 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
-import type { Sink } from './azure-monitor.ts';
-import { type FinishedSpan, type Metric, noTelemetry, type Telemetry } from './telemetry.ts';
-import { currentTrace, type TraceContext } from './trace.ts';
-
-/** A span with the invocation that it belongs to. */
-export interface TracedSpan extends FinishedSpan {
-  readonly trace: TraceContext | undefined;
-}
+import { type Metric, noTelemetry, type Sink, type Telemetry, type TracedSpan } from './telemetry.ts';
+import { currentTrace } from './trace.ts';
 
 export interface TelemetryExporter extends Telemetry {
   /** Loads the exporter, if there is anything to export to; to be called when nobody waits for an answer. */

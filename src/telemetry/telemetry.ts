@@ -1,3 +1,5 @@
+import type { TraceContext } from './trace.ts';
+
 /** What spans and measurements are told by; ids, codes and names, never values of rows. */
 export type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -12,6 +14,11 @@ export interface FinishedSpan {
   /** The code of the error that it ended with. */
   readonly failed?: string | undefined;
   readonly attributes: Attributes;
+}
+
+/** A span with the invocation that it belongs to. */
+export interface TracedSpan extends FinishedSpan {
+  readonly trace: TraceContext | undefined;
 }
 
 /** Every measurement that the app takes; alerts and dashboards query these names. */
@@ -39,6 +46,14 @@ export interface Telemetry {
   span(span: FinishedSpan): void;
   /** Adds to a metric of unit `1`, or takes one duration of a metric of unit `ms`. */
   measure(metric: Metric, value: number, attributes?: Attributes): void;
+}
+
+/** Where telemetry goes once it can. */
+export interface Sink {
+  span(span: TracedSpan): void;
+  measure(metric: Metric, value: number, attributes: Attributes): void;
+  /** Sends what is left. */
+  close(): Promise<void>;
 }
 
 /** For where nothing is observed. */

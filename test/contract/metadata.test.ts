@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createDataverseClient, type DataverseClient, type DataverseRequest } from '../../src/dataverse/client.ts';
+import { createDataverseClient, type DataverseClient } from '../../src/dataverse/client.ts';
 import { createMetadata, type MetadataOptions } from '../../src/dataverse/metadata.ts';
 import { createPace } from '../../src/dataverse/pace.ts';
+import type { DataverseRequest } from '../../src/dataverse/request.ts';
 import { poolTransport } from '../../src/dataverse/transport.ts';
 import { type Dataverse, startDataverse } from '../../src/local/dataverse/server.ts';
 import { systemClock } from '../../src/shared/clock.ts';

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { DataverseClient } from '../client.ts';
-import type { DataverseRequest } from '../request.ts';
 import { DataverseError } from '../errors.ts';
+import type { DataverseRequest } from '../request.ts';
 import type { RowKey, Table } from '../table.ts';
 import { nextLink } from '../wire/annotations.ts';
 import { type KeyStrategy, keyFilter, keyOf, sameKey } from './keys.ts';

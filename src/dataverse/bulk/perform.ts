@@ -1,6 +1,6 @@
 import { BridgeError } from '../../shared/errors.ts';
-import type { DataverseRequest } from '../request.ts';
 import { DataverseError } from '../errors.ts';
+import type { DataverseRequest } from '../request.ts';
 import { backoff } from '../retry.ts';
 import { afterRefusal, rowError, unknownOutcome } from './decisions.ts';
 import { BATCH_OPERATIONS } from './effort.ts';

@@ -1,8 +1,8 @@
 import { BridgeError } from '../../shared/errors.ts';
 import type { NewId } from '../../shared/ids.ts';
 import type { DataverseClient } from '../client.ts';
-import type { DataverseRequest, DataverseResponse } from '../request.ts';
 import { DataverseError, errorFromAnswer } from '../errors.ts';
+import type { DataverseRequest, DataverseResponse } from '../request.ts';
 import { asErrorAnswer, readArrived, writeBatch } from '../wire/batch.ts';
 import { CONTINUE_ON_ERROR } from '../wire/headers.ts';
 import type { WriteKind } from './decisions.ts';

@@ -1,8 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
 import type { DataverseClient } from '../client.ts';
-import type { CallMeter } from '../request.ts';
 import type { Pace } from '../pace.ts';
+import type { CallMeter } from '../request.ts';
 import type { Table } from '../table.ts';
 import type { KeyStrategy } from './keys.ts';
 import type { RowOutcome } from './outcomes.ts';

@@ -32,7 +32,7 @@ const cut = (chance: Chance) => ({
 });
 const LIMITS = ['requests', 'executionTime', 'concurrency'] as const;
 
-/** Faults for one trial; one in eight has more of them than anybody can sit out. */
+/** Faults for one trial; some have more of them than anybody can sit out. */
 export function drawFaults(chance: Chance): Faults {
   const left: Record<Class, number> = { ...SPOILT_AT_MOST };
   const rules: Rule[] = [
@@ -40,17 +40,17 @@ export function drawFaults(chance: Chance): Faults {
     { action: { rowFault: { table: 'team', column: 'description', contains: REFUSED } } },
     { action: { rowFault: { table: 'contoso_sensordata', column: 'contoso_deviceid', contains: REFUSED } } },
   ];
-  const outage = chance.is(0.125);
+  const outage = chance.is(0.15);
   const add = (action: Rule, times: number, of?: readonly string[]): void => {
     const message = of ? chance.one(of as [string, ...string[]]) : chance.one(MESSAGES);
-    rules.push({ match: { path: OURS, ...(message && { message }) }, after: chance.whole(0, 8), times, action });
+    rules.push({ match: { path: OURS, ...(message && { message }) }, after: chance.whole(0, 5), times, action });
   };
   const spoil = (kind: Class, action: Rule, of?: readonly string[]): void => {
     const times = Math.min(left[kind], chance.whole(1, 3));
     left[kind] -= times;
     if (times > 0) add(action, times, of);
   };
-  for (let count = chance.whole(1, 7); count > 0; count -= 1) {
+  for (let count = chance.whole(2, 9); count > 0; count -= 1) {
     switch (chance.whole(0, 10)) {
       case 0:
         add({ fault: chance.one(LIMITS), retryAfterSeconds: chance.whole(1, 20) }, chance.whole(1, 12));

@@ -1,7 +1,8 @@
 import type { RowOutcome } from '../../../src/dataverse/bulk/outcomes.ts';
 import { type WriteItem, writeRows } from '../../../src/dataverse/bulk/write-rows.ts';
-import { createDataverseClient, newMeter, type TokenOptions } from '../../../src/dataverse/client.ts';
+import { createDataverseClient } from '../../../src/dataverse/client.ts';
 import { createPace } from '../../../src/dataverse/pace.ts';
+import { newMeter, type TokenOptions } from '../../../src/dataverse/request.ts';
 import type { Table } from '../../../src/dataverse/table.ts';
 import type { Transport } from '../../../src/dataverse/transport.ts';
 import type { Clock } from '../../../src/shared/clock.ts';
@@ -41,7 +42,7 @@ export async function runTrial(arena: Arena, seed: number): Promise<Verdict> {
   const luck = chance(seed);
   const drawn = drawCase(luck, seed, arena.contacts);
   const faults = drawFaults(luck);
-  const broken = faults.outage || luck.is(0.1);
+  const broken = faults.outage || luck.is(0.15);
   const options = {
     onOutage: luck.one(['throw', 'reject'] as const),
     abortAfter: broken && luck.is(0.5) ? luck.whole(1, 12) : undefined,

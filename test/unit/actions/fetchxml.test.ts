@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type FetchRequest, fetchRows } from '../../../src/actions/fetchxml.ts';
-import type { DataverseRequest } from '../../../src/dataverse/client.ts';
+import type { DataverseRequest } from '../../../src/dataverse/request.ts';
 import { fakeMetadata } from '../dataverse/fake-metadata.ts';
 
 const inner = (page: number): string => `<cookie page="${page}"><accountid last="{A}" first="{B}" /></cookie>`;

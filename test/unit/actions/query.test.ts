@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type PagedQuery, prepareQuery, type RowPage, type RowsSummary, readAll } from '../../../src/actions/query.ts';
-import type { DataverseRequest, StreamingClient } from '../../../src/dataverse/client.ts';
+import type { StreamingClient } from '../../../src/dataverse/client.ts';
 import { DataverseError } from '../../../src/dataverse/errors.ts';
+import type { DataverseRequest } from '../../../src/dataverse/request.ts';
 import { fakeClock } from '../../support/clock.ts';
 import { fakeMetadata } from '../dataverse/fake-metadata.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { createDataverseClient, newMeter, type TokenOptions, type TokenSource } from '../../../src/dataverse/client.ts';
+import { createDataverseClient } from '../../../src/dataverse/client.ts';
 import { createPace } from '../../../src/dataverse/pace.ts';
+import { newMeter, type TokenOptions, type TokenSource } from '../../../src/dataverse/request.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../../../src/dataverse/transport.ts';
 import { fakeClock } from '../../support/clock.ts';
 

@@ -175,7 +175,9 @@ describe('alerts', () => {
     const attributes = queries.flatMap((query) =>
       [...query.matchAll(/Properties\["([^"]+)"\]/g)].map((match) => match[1] ?? ''),
     );
-    const code = sources.filter(({ file }) => file === 'src/dataverse/observe-requests.ts').map(({ text: each }) => each);
+    const code = sources
+      .filter(({ file }) => file === 'src/dataverse/observe-requests.ts')
+      .map(({ text: each }) => each);
     expect(attributes).toEqual(['bridge.connection']);
     expect(attributes.filter((name) => !code.join().includes(`'${name}'`))).toEqual([]);
   });

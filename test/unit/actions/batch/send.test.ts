@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { BatchAction, Entry } from '../../../../src/actions/batch/entries.ts';
 import { sendEntries } from '../../../../src/actions/batch/send.ts';
-import type { DataverseRequest, DataverseResponse } from '../../../../src/dataverse/client.ts';
 import { DataverseError } from '../../../../src/dataverse/errors.ts';
+import type { DataverseRequest, DataverseResponse } from '../../../../src/dataverse/request.ts';
 import type { TableShape } from '../../../../src/dataverse/table.ts';
 import { fakeClock } from '../../../support/clock.ts';
 

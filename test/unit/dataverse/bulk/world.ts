@@ -5,8 +5,9 @@ import {
   type WriteItem,
   writeRows,
 } from '../../../../src/dataverse/bulk/write-rows.ts';
-import { createDataverseClient, newMeter } from '../../../../src/dataverse/client.ts';
+import { createDataverseClient } from '../../../../src/dataverse/client.ts';
 import { createPace } from '../../../../src/dataverse/pace.ts';
+import { newMeter } from '../../../../src/dataverse/request.ts';
 import { ACCOUNT } from './account-table.ts';
 import { type SimulationOptions, simulateService } from './simulated-service.ts';
 import { timeline } from './timeline.ts';

@@ -23,8 +23,7 @@ const STEP = {
   stage: 40,
 } as const;
 
-const recorded = (name: string): Context =>
-  JSON.parse(readFileSync(`test/fixtures/webhooks/${name}.json`, 'utf8'));
+const recorded = (name: string): Context => JSON.parse(readFileSync(`test/fixtures/webhooks/${name}.json`, 'utf8'));
 
 const target = (context: Context): WireEntity => {
   const pairs = context['InputParameters'] as unknown as { key: string; value: WireEntity }[];
