@@ -110,8 +110,10 @@ export function afterRefusal(
     return facts.lookedUp ? { outcome: 'skipped', error: { code: 'notFound', message: error.message } } : 'lookUp';
   }
   if (error.code === 'notFound' && send === 'update') return 'lookUp';
-  // What the service refuses for its content it has refused before as well; any other refusal leaves that open.
-  if (facts.unsure && classify(error) !== 'refused') return { outcome: 'rejected', error: unknownOutcome(error) };
+  // What the service refuses for its content it has refused before as well; any other refusal leaves that open, and so
+  // does a right that is missing now.
+  if (facts.unsure && (classify(error) !== 'refused' || error.code === 'forbidden'))
+    return { outcome: 'rejected', error: unknownOutcome(error) };
   return { outcome: 'rejected', error: rowError(error) };
 }
 
