@@ -37,6 +37,8 @@ export const startSink = (): Promise<Server> => started([program('sink.ts')]);
 /** Starts a program that prints `ready URL`. */
 async function started(args: readonly string[]): Promise<Server> {
   const child = spawn(process.execPath, [...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // A benchmark that fails leaves no server behind.
+  process.once('exit', () => child.kill('SIGTERM'));
   for await (const line of createInterface({ input: child.stdout })) {
     const apiUrl = /^ready (\S+)$/.exec(line)?.[1];
     if (apiUrl !== undefined) return { apiUrl, close: () => stop(child) };
