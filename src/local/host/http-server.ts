@@ -50,6 +50,8 @@ export async function startHttpServer(port: number, options: HttpServerOptions):
       else answerEmpty(response, 500);
     });
   });
+  // Longer than clients keep a connection: one that closes as a request sets out on it loses the request.
+  server.keepAliveTimeout = 75_000;
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
