@@ -124,8 +124,8 @@ describe('npm start', () => {
       const commands = [...readme.matchAll(/^\| `(npm run [^`]+)` \|/gm)].map((match) => match[1] ?? '');
       expect(commands).toHaveLength(6);
       // The emulator serves until it is told to end (test/contract/dataverse/stand-alone.test.ts); the soak is tried by
-      // test/contract/bulk-writer; benchmarks take minutes.
-      for (const command of commands.filter((each) => !/^npm run (emulator|soak|bench)/.test(each))) {
+      // test/contract/bulk-writer, the package by package.test.ts; benchmarks take minutes.
+      for (const command of commands.filter((each) => !/^npm run (emulator|soak|bench|package)/.test(each))) {
         const filledIn = command
           .replace('https://<vault>.vault.azure.net/', env['KEY_VAULT_URI'] ?? '')
           .replace('<secret>', 'webhook-main');
