@@ -65,6 +65,7 @@ export function webhookRoutes(services: Services): readonly Route[] {
             `The settings of the webhook endpoint '${name}' have faults.`,
             faults,
           );
+        const startedAt = services.clock.now();
         const receipt = await services
           .webhookReceiver()
           .receive(
@@ -72,6 +73,17 @@ export function webhookRoutes(services: Services): readonly Route[] {
             { headers: request.headers, query: search, body: bodyChunks(request) },
             AbortSignal.timeout(LONGEST_RECEIPT_MS),
           );
+        services.telemetry.span({
+          name: 'webhook received',
+          kind: 'internal',
+          startedAt,
+          endedAt: services.clock.now(),
+          attributes: {
+            'bridge.endpoint': name,
+            'bridge.event': receipt.id,
+            'dataverse.correlation_id': request.headers.get('x-ms-correlation-request-id') ?? undefined,
+          },
+        });
         services.telemetry.measure('webhookEvents', 1, {
           'bridge.endpoint': name,
           'bridge.recognised': receipt.recognised,

@@ -24,7 +24,7 @@ beforeAll(async () => {
   clientRequestIds = (await app.calls()).map((call) => (call as { clientRequestId?: string }).clientRequestId);
   await app.call('POST', 'webhooks/dataverse/main', {
     key: null,
-    headers: { 'x-bridge-key': 'the-webhook-secret' },
+    headers: { 'x-bridge-key': 'the-webhook-secret', 'x-ms-correlation-request-id': 'correlation-of-dataverse' },
     type: 'application/json',
     body: '{}',
   });
@@ -47,6 +47,11 @@ test('every request to Dataverse belongs to the trace of the call that caused it
 test('tokens and webhooks are told too', () => {
   expect(spans().some(({ data }) => data.baseData.name === 'token')).toBe(true);
   expect(ingestion.text()).toContain('bridge.webhook.events');
+  const received = spans().find(({ data }) => data.baseData.name === 'webhook received');
+  expect(received?.data.baseData.properties).toMatchObject({
+    'bridge.endpoint': 'main',
+    'dataverse.correlation_id': 'correlation-of-dataverse',
+  });
 });
 
 test('no value of a row and no secret leaves the app this way', () => {
