@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { noOutcomes, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
+import { noOutcomes, OUTCOMES, type OutcomeCounts, type RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { ActivationError } from './errors.ts';
 import { readLines, writeLineStream, writeLines } from './gzip-lines.ts';
@@ -29,7 +29,7 @@ const rowError = z.object({
 const rowOutcome: z.ZodType<RowOutcome> = z.object({
   index: z.int().nonnegative(),
   key: z.record(z.string(), value),
-  outcome: z.enum(['created', 'updated', 'unchanged', 'deleted', 'rejected', 'skipped']),
+  outcome: z.enum(OUTCOMES),
   id: z.string().exactOptional(),
   error: rowError.exactOptional(),
 });

@@ -3,29 +3,20 @@ import * as z from 'zod';
 import { definitionSchema } from '../activations/definition.ts';
 import { CHUNK_QUEUE, RUN_QUEUE } from '../activations/queues.ts';
 import type { RunInput } from '../activations/run-input.ts';
+import { runStateSchema } from '../activations/runs.ts';
+import { OUTCOMES } from '../dataverse/bulk/outcomes.ts';
 import { bodyChunks, jsonBody, startsObject } from '../http/body.ts';
 import { RequestError } from '../http/problem.ts';
 import { pageSize, pageToken } from '../http/query-values.ts';
 import { type Incoming, json, type Route, route } from '../http/routes.ts';
 import type { Services } from './services.ts';
 
-const OUTCOMES = ['created', 'updated', 'unchanged', 'deleted', 'rejected', 'skipped'] as const;
-
 const counts = z.object(Object.fromEntries(OUTCOMES.map((outcome) => [outcome, z.number()])));
 const run = z.looseObject({
   id: z.string(),
   activation: z.string(),
   connection: z.string(),
-  state: z.enum([
-    'queued',
-    'planning',
-    'writing',
-    'finishing',
-    'succeeded',
-    'completedWithRejections',
-    'failed',
-    'cancelled',
-  ]),
+  state: runStateSchema,
   startedBy: z.string(),
   input: z.number().optional(),
   counts: counts.optional(),

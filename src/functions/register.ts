@@ -45,7 +45,7 @@ export function registerHooks({ connections, telemetry, settings }: Services): v
     const { traceContext } = context.invocationContext;
     const { functionHandler } = context;
     if (!traceContext?.traceParent) return;
-    const trace = { traceParent: traceContext.traceParent, traceState: traceContext.traceState };
+    const trace = { traceParent: traceContext.traceParent };
     context.functionHandler = (...inputs) => inTrace(trace, () => functionHandler(...inputs));
   });
   app.hook.postInvocation(() => void setImmediate(() => telemetry.load()));

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { OUTCOMES } from '../dataverse/bulk/outcomes.ts';
 import { connectionName, nameList } from '../http/query-values.ts';
 import { type Route, route } from '../http/routes.ts';
 import type { Services } from './services.ts';
@@ -16,7 +17,7 @@ const upsertQuery = z.object({
 const outcome = z.looseObject({
   index: z.number(),
   key: z.record(z.string(), z.unknown()),
-  outcome: z.enum(['created', 'updated', 'unchanged', 'deleted', 'rejected', 'skipped']),
+  outcome: z.enum(OUTCOMES),
   id: z.string().optional(),
   error: z
     .object({ code: z.string(), message: z.string(), hint: z.string().optional(), column: z.string().optional() })

@@ -7,7 +7,7 @@ import { extraCaFile, makeCertificate, openAuthority } from './certificates.ts';
 import { type Dataverse, startDataverse } from './dataverse/server.ts';
 import { derivedGuid } from './dataverse/store.ts';
 import { addClientSecret, addManagedIdentity, addResource, registerApplication } from './entra/directory.ts';
-import { type LocalIdentity, startIdentity } from './identity.ts';
+import { type LocalIdentity, startIdentity, trustIn } from './identity.ts';
 import { homeTenant, type IdentityState, openIdentityState } from './identity-state.ts';
 import { importCertificate, setSecret } from './key-vault/vault.ts';
 import { type LocalSettings, openLocalSettings } from './settings-file.ts';
@@ -124,13 +124,7 @@ async function startEmulators(options: {
     port: settings.ports.dataverse,
     tls,
     database: join(folder, 'dataverse.db'),
-    auth: {
-      kind: 'entra',
-      tenantId: tenant.id,
-      issuers: identity.issuers,
-      keys: identity.jwks,
-      authorityUrl: identity.url,
-    },
+    auth: trustIn(identity),
     organization: { id: settings.organizationId, name: 'local' },
     roles: { [BRIDGE_ROLE]: bridgeRole() },
     users: [

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { JSONWebKeySet } from 'jose';
 import { type Clock, systemClock } from '../shared/clock.ts';
+import type { Authentication } from './dataverse/security.ts';
 import type { Directory } from './entra/directory.ts';
 import { createEntra } from './entra/entra.ts';
 import { createManagedIdentity, MANAGED_IDENTITY_PATH } from './entra/managed-identity.ts';
@@ -50,6 +51,15 @@ export interface LocalIdentity {
   managedIdentityFaults: Faults;
   close(): Promise<void>;
 }
+
+/** What an environment of Dataverse has to know to take the tokens of this tenant. */
+export const trustIn = ({ tenantId, issuers, jwks, url }: LocalIdentity): Authentication => ({
+  kind: 'entra',
+  tenantId,
+  issuers,
+  keys: jwks,
+  authorityUrl: url,
+});
 
 /**
  * Starts one https listener for Entra and Key Vault, whose paths do not meet, and one plain http listener for managed

@@ -1,7 +1,8 @@
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { BlobHTTPHeaders, BlockBlobClient, ContainerClient } from '@azure/storage-blob';
-import { abortable, createOnFirstUse } from './create-on-first-use.ts';
+import type { BlobHTTPHeaders, ContainerClient } from '@azure/storage-blob';
+import { containerAccess } from './container-access.ts';
+import { abortable } from './create-on-first-use.ts';
 import { isMissing, StorageError, storageError } from './errors.ts';
 
 /** What a write demands of the blob as it is, and what it says of the new content. */
@@ -55,17 +56,7 @@ const BLOCK_BYTES = 4 * 1024 * 1024;
 const PARALLEL_BLOCKS = 2;
 
 export function blobStore(name: string, container: () => Promise<ContainerClient>): BlobStore {
-  const withHome = createOnFirstUse(async () => (await container()).create());
-  const blob = async (path: string): Promise<BlockBlobClient> => (await container()).getBlockBlobClient(path);
-
-  const attempt = async <T>(verb: string, path: string, signal: AbortSignal | undefined, run: () => Promise<T>) => {
-    try {
-      signal?.throwIfAborted();
-      return await run();
-    } catch (error) {
-      throw storageError(error, `Cannot ${verb} the blob ${name}/${path}`, signal);
-    }
-  };
+  const { withHome, blob, attempt } = containerAccess(name, container);
   /** As `attempt`, with `undefined` for what is not there. */
   const find = <T>(verb: string, path: string, signal: AbortSignal | undefined, run: () => Promise<T>) =>
     attempt(verb, path, signal, async () => {

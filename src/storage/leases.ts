@@ -1,6 +1,7 @@
-import type { BlobClient, BlockBlobClient, ContainerClient } from '@azure/storage-blob';
-import { abortable, createOnFirstUse } from './create-on-first-use.ts';
-import { isMissing, isTaken, StorageError, storageError } from './errors.ts';
+import type { BlobClient, ContainerClient } from '@azure/storage-blob';
+import { containerAccess } from './container-access.ts';
+import { abortable } from './create-on-first-use.ts';
+import { isMissing, isTaken, StorageError } from './errors.ts';
 
 /** Short texts by name: letters and digits, a letter first; the service does not keep the case of names. */
 export type Notes = Readonly<Record<string, string>>;
@@ -39,16 +40,7 @@ export interface LeaseStore {
 const MOST_TRIES = 10;
 
 export function leaseStore(name: string, container: () => Promise<ContainerClient>): LeaseStore {
-  const withHome = createOnFirstUse(async () => (await container()).create());
-  const blob = async (path: string): Promise<BlockBlobClient> => (await container()).getBlockBlobClient(path);
-  const attempt = async <T>(verb: string, path: string, signal: AbortSignal | undefined, run: () => Promise<T>) => {
-    try {
-      signal?.throwIfAborted();
-      return await run();
-    } catch (error) {
-      throw storageError(error, `Cannot ${verb} the blob ${name}/${path}`, signal);
-    }
-  };
+  const { withHome, blob, attempt } = containerAccess(name, container);
   const make = async (path: string, notes: Notes, signal: AbortSignal | undefined): Promise<void> => {
     const client = await blob(path);
     const options = { metadata: { ...notes }, conditions: { ifNoneMatch: '*' }, ...abortable(signal) };

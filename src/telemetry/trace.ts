@@ -3,7 +3,6 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** The W3C trace context of an invocation, as the Functions host gives it. */
 export interface TraceContext {
   readonly traceParent: string;
-  readonly traceState?: string | undefined;
 }
 
 const current = new AsyncLocalStorage<TraceContext>();

@@ -4,6 +4,7 @@ import { startDataverse } from '../../src/local/dataverse/server.ts';
 import type { ServiceModel } from '../../src/local/dataverse/service-model.ts';
 import { addResource, registerApplication } from '../../src/local/entra/directory.ts';
 import { type LocalHost, startHost } from '../../src/local/host/host.ts';
+import { trustIn } from '../../src/local/identity.ts';
 import { homeTenant } from '../../src/local/identity-state.ts';
 import { setSecret } from '../../src/local/key-vault/vault.ts';
 import { systemClock } from '../../src/shared/clock.ts';
@@ -100,13 +101,7 @@ export async function startApp(
     tls: serverCertificate(),
     keyStepMs: 1,
     ...(options.model && { model: options.model }),
-    auth: {
-      kind: 'entra',
-      tenantId: tenant.id,
-      issuers: identity.issuers,
-      keys: identity.jwks,
-      authorityUrl: identity.url,
-    },
+    auth: trustIn(identity),
     roles: { [ROLE]: bridgeRole() },
     users: [
       {

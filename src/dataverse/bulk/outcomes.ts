@@ -1,7 +1,9 @@
 import type { RowKey } from '../table.ts';
 
-/** What became of one input row. */
-export type OutcomeKind = 'created' | 'updated' | 'unchanged' | 'deleted' | 'rejected' | 'skipped';
+/** What can become of an input row. */
+export const OUTCOMES = ['created', 'updated', 'unchanged', 'deleted', 'rejected', 'skipped'] as const;
+
+export type OutcomeKind = (typeof OUTCOMES)[number];
 
 /** Why a row was rejected or skipped. */
 export interface RowError {

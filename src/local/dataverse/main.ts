@@ -6,7 +6,7 @@ import { systemClock } from '../../shared/clock.ts';
 import { BridgeError, messageOf } from '../../shared/errors.ts';
 import { openAuthority } from '../certificates.ts';
 import { addClientSecret, addResource, registerApplication } from '../entra/directory.ts';
-import { startIdentity } from '../identity.ts';
+import { startIdentity, trustIn } from '../identity.ts';
 import { homeTenant, newIdentityState, openIdentityState } from '../identity-state.ts';
 import { type Options, readOptions } from './options.ts';
 import { type DataverseOptions, startDataverse } from './server.ts';
@@ -73,13 +73,7 @@ async function startEntra(
   closers.push(() => identity.close());
   const { clientId } = application;
   return {
-    auth: {
-      kind: 'entra',
-      tenantId: tenant.id,
-      issuers: identity.issuers,
-      keys: identity.jwks,
-      authorityUrl: identity.url,
-    },
+    auth: trustIn(identity),
     users: [
       { clientId, systemUserId: derivedGuid(`systemuser/${clientId}`), name: CLIENT, roles: ['System Administrator'] },
     ],
