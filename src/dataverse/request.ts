@@ -18,7 +18,7 @@ export interface DataverseRequest {
   /** Below the Web API's root, already encoded: `accounts?$select=name`. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   /** The caller's own id of what this request belongs to; the service logs it. A new one is made if it is left out. */
   readonly clientRequestId?: string | undefined;
   /** Most bytes of the answer's body; 128 MB unless told otherwise. */

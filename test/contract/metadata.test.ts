@@ -28,7 +28,7 @@ beforeAll(async () => {
   });
   client = {
     send: (request: DataverseRequest) => {
-      sent.push(request.path === '$batch' ? (request.body ?? '') : request.path);
+      sent.push(request.path === '$batch' ? String(request.body) : request.path);
       return real.send(request);
     },
   };

@@ -8,10 +8,10 @@ import type { Form } from './send-rows.ts';
 const FIRST_CALL = 100;
 /** Operations of one `$batch`: the service takes 1000, but runs them one after the other, and an answer should not take long. */
 export const BATCH_OPERATIONS = 100;
-/** Characters of one body: far below what the service takes (413 beyond 128 MB, not confirmed), enough for any batch. */
-const BODY_CHARACTERS = 8_000_000;
-/** Characters of all rows in hand: what the memory of a write is bounded by. */
-const CHARACTERS_IN_HAND = 48_000_000;
+/** Bytes of one body: far below what the service takes (413 beyond 128 MB, not confirmed), enough for any batch. */
+const BODY_BYTES = 8_000_000;
+/** Bytes of all rows in hand, as they are sent: what the memory of a write is bounded by. */
+const BYTES_IN_HAND = 48_000_000;
 const FEWEST_IN_HAND = 2_000;
 const MOST_IN_HAND = 20_000;
 
@@ -49,7 +49,7 @@ export class Effort {
   /** Rows that the last call of a kind could have had. */
   readonly #lastRows: Record<WriteKind, number> = { create: 0, update: 0, upsert: 0, delete: 0 };
   #rows = 0;
-  #characters = 0;
+  #bytes = 0;
   #judged = 0;
   #bad = 0;
 
@@ -63,13 +63,15 @@ export class Effort {
   /** How many rows the next call of a kind should have, and in which form they cost least. */
   next(kind: WriteKind, best: Form): { readonly rows: number; readonly form: Form } {
     if (best === 'single') return { rows: 1, form: best };
-    const bySize = Math.max(1, Math.floor(BODY_CHARACTERS / this.#charactersPerRow()));
+    const bySize = Math.max(1, Math.floor(BODY_BYTES / this.#bytesPerRow()));
     if (best === 'batch') {
       return { rows: Math.min(BATCH_OPERATIONS, bySize, this.#sizes[kind].rows(this.#costs(kind).batch)), form: best };
     }
     const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
     const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
-    return plan.form === 'batch' ? { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' } : plan;
+    // Times that are too short to be told apart must not speak for a form that only bad rows make worth its price.
+    if (plan.form === 'bulk' || this.#bad === 0) return { rows: plan.rows, form: 'bulk' };
+    return { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' };
   }
 
   /** Rows below which a call would cost too much for what it carries. */
@@ -85,14 +87,14 @@ export class Effort {
   /** Rows that may be in hand so that so many calls at a time never wait for rows. */
   inHand(concurrency: number): number {
     const wanted = 1.5 * (concurrency + 1) * this.batchSize;
-    const most = Math.min(MOST_IN_HAND, CHARACTERS_IN_HAND / this.#charactersPerRow());
+    const most = Math.min(MOST_IN_HAND, BYTES_IN_HAND / this.#bytesPerRow());
     return Math.max(1, Math.min(most, Math.max(FEWEST_IN_HAND, wanted)));
   }
 
-  bodyMade(rows: number, characters: number): void {
+  bodyMade(rows: number, bytes: number): void {
     // Older rows fade: a source may change its nature midway.
     this.#rows = this.#rows * 0.8 + rows;
-    this.#characters = this.#characters * 0.8 + characters;
+    this.#bytes = this.#bytes * 0.8 + bytes;
   }
 
   /** A request took this long and carried its rows out, or told each row's fate. */
@@ -141,7 +143,7 @@ export class Effort {
     return (this.#bad + 0.2) / (this.#judged + 60);
   }
 
-  #charactersPerRow(): number {
-    return this.#rows > 0 ? this.#characters / this.#rows : 500;
+  #bytesPerRow(): number {
+    return this.#rows > 0 ? this.#bytes / this.#rows : 500;
   }
 }

@@ -111,7 +111,7 @@ async function write(shop: Workshop, whole: Group): Promise<readonly Work[]> {
   const timing = { ms: 0 };
   let sent: Sent;
   try {
-    const onBody = (characters: number): void => shop.effort.bodyMade(entries.length, characters);
+    const onBody = (bytes: number): void => shop.effort.bodyMade(entries.length, bytes);
     sent = await sendRows(shop.send, form, kind, entries, { ...requestOptions(shop), timing }, onBody);
   } catch (error) {
     if (!shop.calls.aborted) throw error;

@@ -34,10 +34,10 @@ export async function sendRows(
   kind: WriteKind,
   rows: readonly Sendable[],
   options: Partial<DataverseRequest>,
-  onBody: (characters: number) => void,
+  onBody: (bytes: number) => void,
 ): Promise<Sent> {
   const request = requestFor(context, form, kind, rows);
-  onBody(request.body?.length ?? 0);
+  onBody(Buffer.byteLength(request.body ?? ''));
   let response: DataverseResponse;
   try {
     response = await context.client.send({ ...options, ...request });

@@ -5,17 +5,18 @@ export interface Turn<T> {
   id: string | undefined;
 }
 
-/** Names that are remembered; what is in use is never forgotten. */
-const REMEMBERED = 50_000;
+/** Names that are remembered beyond those in use, which never are forgotten. */
+const REMEMBERED = 16_384;
 
 /** Lets those of one name pass one at a time, in the order in which they came, and remembers where the name led. */
 export class Turns<T> {
   #names = new Map<string, Turn<T>>();
+  #room = REMEMBERED;
 
   of(name: string): Turn<T> {
     let turn = this.#names.get(name);
     if (!turn) {
-      if (this.#names.size >= REMEMBERED) this.#forget();
+      if (this.#names.size >= this.#room) this.#forget();
       turn = { busy: false, waiting: undefined, id: undefined };
       this.#names.set(name, turn);
     }
@@ -46,5 +47,6 @@ export class Turns<T> {
     const kept = new Map<string, Turn<T>>();
     for (const [name, turn] of this.#names) if (turn.busy) kept.set(name, turn);
     this.#names = kept;
+    this.#room = kept.size + REMEMBERED;
   }
 }

@@ -1,3 +1,4 @@
+import type { DataverseRequest } from '../request.ts';
 import type { Table } from '../table.ts';
 import type { BatchOperation } from '../wire/batch.ts';
 import {
@@ -10,6 +11,7 @@ import {
   WITH_ROW_STATUS,
 } from '../wire/bulk.ts';
 import { UPDATE_ONLY } from '../wire/headers.ts';
+import type { Utf8Text } from '../wire/utf8-text.ts';
 import type { WriteKind } from './decisions.ts';
 import { addressByKey, type KeyStrategy, keyMembers } from './keys.ts';
 import type { RowToWrite } from './row-to-write.ts';
@@ -27,7 +29,7 @@ export interface Sendable {
 export interface WireForm {
   /** The bulk message for a kind of write; undefined where the table has none, whatever it supports. */
   message(kind: WriteKind): BulkMessage | undefined;
-  bulk(message: BulkMessage, kind: WriteKind, rows: readonly Sendable[]): BatchOperation & { readonly body: string };
+  bulk(message: BulkMessage, kind: WriteKind, rows: readonly Sendable[]): DataverseRequest & { readonly body: Buffer };
   /** One row by itself, in a `$batch` or alone. */
   operation(kind: WriteKind, row: Sendable): BatchOperation;
 }
@@ -42,27 +44,34 @@ const MESSAGES: Readonly<Record<WriteKind, BulkMessage>> = {
 export function wireForm(table: Table, strategy: KeyStrategy): WireForm {
   const head = `${targetHead(table.logicalName)},`;
   const idHead = `${JSON.stringify(table.primaryId)}:`;
-  const idMember = (id: string | undefined): string => idHead + JSON.stringify(id);
+  // A GUID has nothing to be escaped.
+  const idMember = (id: string | undefined): string => `${idHead}"${id}"`;
   const keyOfRow = keyMembers(table, strategy);
 
-  /** A target, or a row, as text. Each row's values are written once, and that is most of the work. */
-  const target = (kind: WriteKind, { row, id, values }: Sendable): string => {
-    if (kind === 'create') return joined(joined(head + idMember(id), keyOfRow(row.key)), values);
+  /** A target without its values, and without its end. */
+  const opened = (kind: WriteKind, { row, id }: Sendable): string => {
+    if (kind === 'create') return joined(head + idMember(id), keyOfRow(row.key));
     const address = id === undefined ? addressByKey(table, strategy, row.key) : undefined;
-    const key = head + (address === undefined ? idMember(id) : targetAddress(address));
-    return joined(key, kind === 'delete' ? partitionOf(values) : values);
+    return head + (address === undefined ? idMember(id) : targetAddress(address));
+  };
+  /** Each row's values are written once, and that is most of the work. */
+  const addTarget = (text: Utf8Text, kind: WriteKind, sendable: Sendable): void => {
+    const values = kind === 'delete' ? partitionOf(sendable.values) : sendable.values;
+    text.add(opened(kind, sendable) + membersOf(values));
   };
   const single = (kind: WriteKind, { row, id, values }: Sendable): string =>
-    kind === 'create' ? joined(joined(`{${idMember(id)}`, keyOfRow(row.key)), values) : JSON.stringify(values);
+    kind === 'create' ? joined(`{${idMember(id)}`, keyOfRow(row.key)) + membersOf(values) : JSON.stringify(values);
+  let bytesOfTarget = 0;
 
   return {
     message: (kind) => (kind === 'delete' && !table.elastic ? undefined : MESSAGES[kind]),
-    bulk: (message, kind, rows) => ({
-      method: 'POST',
-      path: bulkPath(table.entitySetName, message),
-      body: targetsBody(rows.map((row) => target(kind, row))),
-      ...(table.elastic && { headers: WITH_ROW_STATUS }),
-    }),
+    bulk(message, kind, rows) {
+      const body = targetsBody(rows, rows.length * bytesOfTarget, (text, row) => addTarget(text, kind, row));
+      // Room for rows that are a little longer than these.
+      bytesOfTarget = (1.1 * body.length) / rows.length;
+      const path = bulkPath(table.entitySetName, message);
+      return { method: 'POST', path, body, ...(table.elastic && { headers: WITH_ROW_STATUS }) };
+    },
     operation(kind, sendable) {
       const { row, id, values } = sendable;
       const path = id === undefined ? addressByKey(table, strategy, row.key) : `${table.entitySetName}(${id})`;
@@ -83,11 +92,13 @@ export function wireForm(table: Table, strategy: KeyStrategy): WireForm {
   };
 }
 
-/** An object's text that lacks its end, with more members: as text, or as an object that brings the end. */
-function joined(open: string, more: string | Sendable['values']): string {
-  if (typeof more === 'string') return more === '' ? open : `${open},${more}`;
-  const text = JSON.stringify(more);
-  return text === '{}' ? `${open}}` : `${open},${text.slice(1)}`;
+/** An object's text that lacks its end, with more members. */
+const joined = (open: string, members: string): string => (members === '' ? open : `${open},${members}`);
+
+/** The members of an object that has others before them, and its end. */
+function membersOf(values: Sendable['values']): string {
+  const text = JSON.stringify(values);
+  return text === '{}' ? '}' : `,${text.slice(1)}`;
 }
 
 const partitionOf = (values: Sendable['values']): Sendable['values'] =>

@@ -1,4 +1,5 @@
 import { encode } from './literals.ts';
+import { Utf8Text } from './utf8-text.ts';
 
 /**
  * Bulk messages (Dataverse, "Use bulk operation messages"). Their bodies are put together from the texts of rows, each
@@ -17,8 +18,23 @@ export const targetHead = (logicalName: string): string =>
 /** The member that names a target by the address of its row, `accounts(accountnumber='A')`. */
 export const targetAddress = (path: string): string => `"@odata.id":${JSON.stringify(path)}`;
 
-/** The body of a bulk message with these targets. */
-export const targetsBody = (targets: readonly string[]): string => `{"Targets":[${targets.join(',')}]}`;
+/** The body of a bulk message with these targets; `add` adds the text of one. `expected` is a guess at the bytes. */
+export function targetsBody<T>(
+  targets: readonly T[],
+  expected: number,
+  add: (text: Utf8Text, target: T) => void,
+): Buffer {
+  const text = new Utf8Text(expected);
+  text.add('{"Targets":[');
+  let isFirst = true;
+  for (const target of targets) {
+    if (!isFirst) text.add(',');
+    isFirst = false;
+    add(text, target);
+  }
+  text.add(']}');
+  return text.bytes;
+}
 
 /** Asks elastic tables to tell in an error what became of each target (Dataverse, "Use elastic tables with bulk operations"). */
 export const WITH_ROW_STATUS = { prefer: 'odata.include-annotations="*"' };

@@ -1,4 +1,6 @@
 import { writeFileSync } from 'node:fs';
+import type { RowToWrite } from '../../../src/dataverse/bulk/write-rows.ts';
+import { newGuid } from '../../../src/shared/ids.ts';
 import { account, type InputRow } from './accounts.ts';
 import { inPages, prepared, readDefinition, upsertWithOurs, type Written, writeWithOurs } from './ours.ts';
 import { type ReadyRequest, readyRequests, sendReady } from './ready-bodies.ts';
@@ -18,8 +20,8 @@ const ROWS_OF_BODIES = 20_000;
 const someRows = (from: number, to: number): InputRow[] =>
   Array.from({ length: to - from }, (_, offset) => account('load', from + offset, 0));
 
-async function* streamed(): AsyncGenerator<readonly InputRow[]> {
-  for (let at = 0; at < rows; at += PAGE) yield someRows(at, Math.min(rows, at + PAGE));
+async function* pagesUpTo(count: number): AsyncGenerator<readonly InputRow[]> {
+  for (let at = 0; at < count; at += PAGE) yield someRows(at, Math.min(count, at + PAGE));
 }
 
 async function allOf<T>(pages: AsyncIterable<T>): Promise<T[]> {
@@ -28,9 +30,24 @@ async function allOf<T>(pages: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-async function* each<T>(pages: readonly T[]): AsyncGenerator<T> {
-  yield* pages;
+/** Their values over and over, each time with a key and an id of its own. */
+async function* repeatedItems(
+  some: readonly RowToWrite[],
+  numbers: readonly string[],
+  ids: readonly string[],
+): AsyncGenerator<readonly RowToWrite[]> {
+  for (let at = 0; at < rows; at += PAGE) {
+    const page: RowToWrite[] = [];
+    for (let index = at; index < at + PAGE && index < rows; index += 1) {
+      const { values } = some[index % some.length] as RowToWrite;
+      page.push({ index, key: { accountnumber: numbers[index] as string }, values, newId: ids[index] as string });
+    }
+    yield page;
+  }
 }
+
+/** The same text in one piece: a GUID is put together of many, whose clearing up would count for the writer. */
+const flat = (text: string): string => Buffer.from(text).toString();
 
 async function created(written: Promise<Written>): Promise<number> {
   const { ms, counts } = await written;
@@ -59,8 +76,12 @@ async function run(): Promise<Times> {
     }
     case 'writer': {
       const table = await readDefinition(definitions);
-      const items = await allOf(prepared(table, streamed()));
-      return measured(() => created(writeWithOurs(sink, table, each(items), { mode: 'create', resolve: false })));
+      const some = (await allOf(prepared(table, pagesUpTo(ROWS_OF_BODIES)))).flat() as RowToWrite[];
+      const ids = Array.from({ length: rows }, () => flat(newGuid()));
+      const numbers = Array.from({ length: rows }, (_, number) => flat(`load-${number}`));
+      return measured(() =>
+        created(writeWithOurs(sink, table, repeatedItems(some, numbers, ids), { mode: 'create', resolve: false })),
+      );
     }
     case 'upsert': {
       const table = await readDefinition(definitions);
@@ -69,7 +90,7 @@ async function run(): Promise<Times> {
     }
     case 'stream': {
       const table = await readDefinition(definitions);
-      return measured(() => created(upsertWithOurs(sink, table, streamed())));
+      return measured(() => created(upsertWithOurs(sink, table, pagesUpTo(rows))));
     }
     default:
       throw new Error(`There is no side ${side}.`);

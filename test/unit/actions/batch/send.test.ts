@@ -98,7 +98,7 @@ async function send(
     .sort((a, b) => a.index - b.index)
     .map(({ outcome, error }) => (error ? `${outcome} ${error.code}` : outcome));
   /** Which entries each batch held. */
-  const held = sent.map(({ body = '' }) => [...body.matchAll(/id-(\d+)/g)].map((match) => Number(match[1])));
+  const held = sent.map(({ body = '' }) => [...String(body).matchAll(/id-(\d+)/g)].map((match) => Number(match[1])));
   return { outcomes, shown, held, waitedMs: clock.now() - startedAt, requests: sent.map(({ path }) => path) };
 }
 

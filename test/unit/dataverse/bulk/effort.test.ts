@@ -8,3 +8,14 @@ test('one short batch does not make long ones look cheap', () => {
   effort.judged(150, 8);
   expect(effort.next('create', 'bulk').form).toBe('bulk');
 });
+
+test('as long as no row was refused, none goes by batch, whatever the clock could tell', () => {
+  const effort = new Effort({ batchSize: 1000, targetMs: 10_000 });
+  effort.succeeded('create', 'bulk', 30, 90);
+  effort.succeeded('create', 'bulk', 30, 1);
+  effort.succeeded('create', 'batch', 100, 1);
+  effort.judged(160, 0);
+  expect(effort.next('create', 'bulk').form).toBe('bulk');
+  effort.judged(100, 60);
+  expect(effort.next('create', 'bulk').form).toBe('batch');
+});
