@@ -17,7 +17,6 @@ import { leastMs, leastWork, optimumWithBadRows } from './writer/theory.ts';
 
 const RUNS = 3;
 const ROWS = 20_000;
-const ROWS_WITH_REFUSALS = 10_000;
 const ROWS_OF_PEER = 5_000;
 const ROWS_ONE_BY_ONE = 200;
 const WINDOWS = 3.2;
@@ -100,7 +99,7 @@ async function measureSpeed(environment: Environment): Promise<Speed> {
     revealed.push(rate(withLong.length, checked.ms));
     note(`1 % refused by metadata: ${Math.round(revealed.at(-1) ?? 0)} rows/s`);
 
-    const some = environment.atMost(ROWS_WITH_REFUSALS, { ms: 5, requests: 1 / 20 }) >> 1;
+    const some = environment.atMost(ROWS, { ms: 5, requests: 1 / 20 }) >> 1;
     const mixed = interleaved(setOf(`c${turn}`, some), setOf('k', some, turn + 21));
     const withOrphans = spoilt(mixed, orphaned, seeded(100 + turn));
     const isolated = await ours(environment, withOrphans);

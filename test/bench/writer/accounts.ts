@@ -32,11 +32,16 @@ export function interleaved(fresh: readonly InputRow[], known: readonly InputRow
   return rows;
 }
 
-/** The same rows, every hundredth spoilt; not those at even distances, for real ones are not. */
+/** The same rows, one in a hundred spoilt: just so many, at places by chance (selection sampling). */
 export function spoilt(
   rows: readonly InputRow[],
   spoil: (row: InputRow) => InputRow,
   random: () => number,
 ): InputRow[] {
-  return rows.map((row) => (random() < 0.01 ? spoil(row) : row));
+  let wanted = Math.round(rows.length / 100);
+  return rows.map((row, at) => {
+    if (random() * (rows.length - at) >= wanted) return row;
+    wanted -= 1;
+    return spoil(row);
+  });
 }
