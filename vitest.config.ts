@@ -1,11 +1,17 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import { IntegrationFirst } from './test/support/integration-first.ts';
 
-const SHARED_CONTRACTS = 'test/contract/{dataverse,bulk-writer}/**/*.test.ts';
-/** Files that keep nothing in their process: they may follow each other in one, which spares most of their start. */
-const SHARING = ['test/unit/**/*.test.ts', SHARED_CONTRACTS];
-/** One that starts the app, whose settings are the process's environment. */
-const STARTS_APP = 'test/unit/infra/smoke.test.ts';
+/**
+ * Files whose process has to be theirs alone: those that start the app or a host, whose settings are the process's
+ * environment; those with a managed identity, of which the Azure SDK keeps the first that it meets; the suite of
+ * dynamics-web-api, which has state of its own.
+ */
+const OWN_PROCESS = [
+  'test/integration/**/*.test.ts',
+  'test/contract/{app,health,suite,telemetry}/**/*.test.ts',
+  'test/contract/{connections,host-*,identity,key-vault,secret-set,setup-user}.test.ts',
+  'test/unit/infra/{certificate,smoke}.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -20,20 +26,14 @@ export default defineConfig({
     hookTimeout: 90_000,
     expect: { poll: { timeout: 30_000 } },
     projects: [
+      { extends: true, test: { name: 'own process', include: OWN_PROCESS } },
       {
         extends: true,
         test: {
-          name: 'own process',
-          include: ['test/{contract,integration}/**/*.test.ts', STARTS_APP],
-          exclude: [...configDefaults.exclude, SHARED_CONTRACTS],
-        },
-      },
-      {
-        extends: true,
-        test: {
+          // One after the other in few processes, which spares most of their start.
           name: 'shared process',
-          include: SHARING,
-          exclude: [...configDefaults.exclude, STARTS_APP],
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...OWN_PROCESS],
           isolate: false,
         },
       },
