@@ -10,8 +10,11 @@ const OWN_PROCESS = [
   'test/integration/**/*.test.ts',
   'test/contract/{app,health,suite,telemetry}/**/*.test.ts',
   'test/contract/{connections,host-*,identity,key-vault,secret-set,setup-user}.test.ts',
-  'test/unit/infra/{certificate,smoke}.test.ts',
+  'test/unit/infra/certificate.test.ts',
 ];
+
+/** Files that use the same app, see `support/shared-app.ts`. */
+const ONE_APP = 'test/contract/one-app/**/*.test.ts';
 
 export default defineConfig({
   test: {
@@ -27,13 +30,14 @@ export default defineConfig({
     expect: { poll: { timeout: 30_000 } },
     projects: [
       { extends: true, test: { name: 'own process', include: OWN_PROCESS } },
+      { extends: true, test: { name: 'one app', include: [ONE_APP], isolate: false } },
       {
         extends: true,
         test: {
           // One after the other in few processes, which spares most of their start.
           name: 'shared process',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...OWN_PROCESS],
+          exclude: [...configDefaults.exclude, ...OWN_PROCESS, ONE_APP],
           isolate: false,
         },
       },

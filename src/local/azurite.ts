@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { BridgeError } from '../shared/errors.ts';
 
 /** Azurite did not come up; the message has what it printed. */
@@ -39,6 +40,9 @@ const SERVICES = ['Blob', 'Queue', 'Table'] as const;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 5_000;
 
+/** Node keeps what it has compiled here, which makes the next start a third shorter. */
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/azurite', import.meta.url));
+
 // The child runs detached, so that Ctrl-C does not reach it before the host has drained; it therefore watches the channel
 // to its parent and goes when that breaks, which it also does when the parent is killed. Without unref the open channel
 // would hold up each stop for five seconds.
@@ -57,7 +61,11 @@ export async function startAzurite(options: AzuriteOptions): Promise<Azurite> {
   const child = spawn(process.execPath, ['--import', EXIT_WITH_PARENT, azuriteProgram(), ...argumentsFor(options)], {
     cwd: options.folder ?? tmpdir(),
     detached: true,
-    env: { ...process.env, AZURITE_ACCOUNTS: accounts.map((name) => `${name}:${key}`).join(';') },
+    env: {
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
+      ...process.env,
+      AZURITE_ACCOUNTS: accounts.map((name) => `${name}:${key}`).join(';'),
+    },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   try {

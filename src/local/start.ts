@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OWN_NATIVE, packageApp } from '../commands/package-app.ts';
+import { packageApp } from '../commands/package-app.ts';
 import { systemClock } from '../shared/clock.ts';
 import { BridgeError, messageOf } from '../shared/errors.ts';
 import { startAppProcess } from './app-process.ts';
@@ -54,7 +54,7 @@ function stopSignal(exitCode: number): Promise<number> {
 
 async function serve(options: Options, started: { close(): Promise<void> }[]): Promise<number> {
   const appFolder = join(options.folder, 'app');
-  const packaged = packageApp(appFolder, OWN_NATIVE);
+  const packaged = packageApp(appFolder, { here: true });
   // Awaited below; until then nobody hears of its failure.
   packaged.catch(() => {});
   const cloud = await startCloud(options.folder);

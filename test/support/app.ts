@@ -58,13 +58,15 @@ export interface TestApp extends World {
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Speaks to Dataverse as its administrator. */
   admin(method: string, path: string, body?: unknown): Promise<Answer>;
-  /** Defines an alternate key and waits until it is active. */
+  /** Defines an alternate key, unless it was before, and waits until it is active. */
   defineKey(table: string, ...columns: string[]): Promise<void>;
   rule(rule: Rule): Promise<void>;
   clearRules(): Promise<void>;
   /** Requests of the emulator's call log since `forgetCalls`. */
   calls(): Promise<{ method: string; path: string; message: string; status: number; inBatch: boolean }[]>;
   forgetCalls(): Promise<void>;
+  /** Throws when an answer, a line of the log or a blob of the whole run holds a secret. */
+  assertNoSecret(): Promise<void>;
   /** Ends it all. Throws when an answer, a line of the log or a blob of the whole run holds a secret. */
   close(): Promise<void>;
 }
@@ -139,6 +141,7 @@ export async function startApp(
   const emulator = (method: string, path: string, body?: unknown) =>
     send(`${dataverse.url}/emulator/${path}`, method, {}, body === undefined ? undefined : JSON.stringify(body));
   const answers: Produced[] = [];
+  const keys = new Set<string>();
   const app: TestApp = {
     ...world,
     host,
@@ -164,6 +167,8 @@ export async function startApp(
       return send(dataverse.apiUrl + path, method, headers, body === undefined ? undefined : JSON.stringify(body));
     },
     async defineKey(table, ...columns) {
+      if (keys.has([table, ...columns].join())) return;
+      keys.add([table, ...columns].join());
       const answer = await app.admin('POST', `EntityDefinitions(LogicalName='${table}')/Keys`, {
         SchemaName: `new_${columns.join('_')}_key`,
         DisplayName: { LocalizedLabels: [{ Label: columns.join(' and '), LanguageCode: 1033 }] },
@@ -183,12 +188,15 @@ export async function startApp(
     async forgetCalls() {
       await emulator('DELETE', 'calls');
     },
+    async assertNoSecret() {
+      const log = lines.map((text): Produced => ({ where: 'the log', text }));
+      assertNoSecret([...answers, ...log, ...(await storedBlobs(storage))], secretsOf(identity));
+    },
     async close() {
       await host.close();
       await dataverse.close();
       await identity.close();
-      const log = lines.map((text): Produced => ({ where: 'the log', text }));
-      assertNoSecret([...answers, ...log, ...(await storedBlobs(storage))], secretsOf(identity));
+      await app.assertNoSecret();
     },
   };
   return app;

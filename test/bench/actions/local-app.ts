@@ -1,6 +1,6 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import { OWN_NATIVE, packageApp } from '../../../src/commands/package-app.ts';
+import { packageApp } from '../../../src/commands/package-app.ts';
 import { startAppProcess } from '../../../src/local/app-process.ts';
 import { startCloud } from '../../../src/local/cloud.ts';
 
@@ -18,7 +18,7 @@ export interface LocalApp {
 async function main([folder = '']: readonly string[]): Promise<void> {
   cpSync(process.env['BENCH_AUTHORITY'] ?? '', join(folder, 'authority'), { recursive: true });
   const appFolder = join(folder, 'app');
-  await packageApp(appFolder, OWN_NATIVE);
+  await packageApp(appFolder, { here: true });
   const cloud = await startCloud(folder);
   const { settings, identity, dataverse, administrator } = cloud;
   const app = await startAppProcess({

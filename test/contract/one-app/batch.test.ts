@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import type { Answer, TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 
 beforeAll(async () => {
-  app = await startApp({
-    settings: ({ connection }) => connection('wide', { allowedTables: 'account,contact,msevtmgt_event' }),
-  });
+  app = await sharedApp();
   await app.defineKey('account', 'accountnumber');
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 beforeEach(() => app.clearRules());
 
 const run = (body: unknown, connection = 'default'): Promise<Answer> =>
@@ -40,7 +39,7 @@ describe('a batch', () => {
         },
         { collection: 'msevtmgt_events', action: 'delete', key },
       ],
-      'wide',
+      'events',
     );
     expect(answer.status).toBe(200);
     expect(answer.json).toEqual([

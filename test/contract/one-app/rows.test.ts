@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import type { Answer, TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 
 beforeAll(async () => {
-  app = await startApp({ settings: ({ connection }) => connection('open') });
+  app = await sharedApp();
   await app.defineKey('account', 'accountnumber');
   await app.defineKey('contact', 'employeeid');
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 beforeEach(async () => {
   await app.clearRules();
   await app.forgetCalls();

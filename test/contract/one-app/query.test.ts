@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Answer, linesOf, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, linesOf, type TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 
@@ -7,12 +8,7 @@ let app: TestApp;
 const NAMES = Array.from({ length: 9 }, (_, at) => `Query ${at}`);
 
 beforeAll(async () => {
-  app = await startApp({
-    settings: ({ connection }) => ({
-      ...connection('second', { allowedTables: 'account,contact' }),
-      ...connection('open'),
-    }),
-  });
+  app = await sharedApp();
   for (const [at, name] of NAMES.entries()) {
     const contact = at === 0 ? [{ firstname: 'Ann', lastname: "O'Brien" }] : [];
     const row = {
@@ -27,7 +23,7 @@ beforeAll(async () => {
     if (answer.status !== 204) throw new Error(answer.text);
   }
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 beforeEach(async () => {
   await app.clearRules();
   await app.forgetCalls();

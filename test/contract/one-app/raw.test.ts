@@ -1,25 +1,27 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Answer, KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, KEYS, type TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 let accountId: string;
 
 beforeAll(async () => {
-  app = await startApp({ settings: ({ connection }) => connection('wide') });
-  await app.admin('POST', 'accounts', { name: 'First', accountnumber: 'A-1' });
+  app = await sharedApp();
+  await app.admin('POST', 'accounts', { name: 'First', accountnumber: 'RAW-1' });
   await app.defineKey('account', 'accountnumber');
-  accountId = (await app.admin('GET', 'accounts?$select=accountid')).json.value[0].accountid;
+  accountId = (await app.admin('GET', "accounts?$select=accountid&$filter=accountnumber eq 'RAW-1'")).json.value[0]
+    .accountid;
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 beforeEach(() => app.clearRules());
 
-const raw = (body: unknown, connection = 'wide'): Promise<Answer> =>
+const raw = (body: unknown, connection = 'open'): Promise<Answer> =>
   app.call('POST', `raw?connection=${connection}`, {
     key: KEYS.master,
     body: JSON.stringify(body),
     type: 'application/json',
   });
-const get = (path: string, more: Record<string, unknown> = {}, connection = 'wide'): Promise<Answer> =>
+const get = (path: string, more: Record<string, unknown> = {}, connection = 'open'): Promise<Answer> =>
   raw({ path, method: 'GET', ...more }, connection);
 
 describe('a raw request', () => {
@@ -28,7 +30,7 @@ describe('a raw request', () => {
   });
 
   test('answers with what Dataverse said, its headers and its errors included', async () => {
-    const found = await get('/api/data/v9.2/accounts?$select=name', { query: { $top: 1 } });
+    const found = await get('/api/data/v9.2/accounts?$select=name', { query: { $filter: "name eq 'First'", $top: 1 } });
     expect(found.json).toMatchObject({
       status: 200,
       headers: { 'odata-version': '4.0' },
@@ -52,16 +54,17 @@ describe('a raw request', () => {
   });
 
   test('tells a body as JSON, as a text or as bytes', async () => {
-    expect((await get('accounts/$count')).json.body).toBe(1);
-    expect((await get('accounts/$count', { responseType: 'text' })).json.body).toBe('1');
-    const bytes = (await get('accounts/$count', { responseType: 'binary' })).json.body;
+    const count = "accounts/$count?$filter=accountnumber eq 'RAW-1'";
+    expect((await get(count)).json.body).toBe(1);
+    expect((await get(count, { responseType: 'text' })).json.body).toBe('1');
+    const bytes = (await get(count, { responseType: 'binary' })).json.body;
     expect(Buffer.from(bytes, 'base64').toString()).toBe('\ufeff1');
   });
 
   test('loses no digit', async () => {
     const body = `{"path":"accounts","method":"POST","data":{"name":"Digits","revenue":0.1234567890123456789}}`;
     await app.forgetCalls();
-    const answer = await app.call('POST', 'raw?connection=wide', { key: KEYS.master, body, type: 'application/json' });
+    const answer = await app.call('POST', 'raw?connection=open', { key: KEYS.master, body, type: 'application/json' });
     expect(answer.json.status).toBe(204);
   });
 
@@ -171,7 +174,7 @@ describe('a raw request of a connection with allowedTables', () => {
     ["accounts?$select=name&$filter=startswith(name,'F')&$orderby=name desc&$top=2&$count=true", {}],
     ['accounts?$expand=primarycontactid($select=fullname)', {}],
     ["contacts?$filter=parentcustomerid_account/name eq 'x'", {}],
-    ["accounts(accountnumber='A-1')", {}],
+    ["accounts(accountnumber='RAW-1')", {}],
     ['accounts/$count', {}],
     ["EntityDefinitions(LogicalName='account')/Attributes?$select=LogicalName", {}],
     ['accounts', { query: { fetchXml: '<fetch><entity name="account"><attribute name="name" /></entity></fetch>' } }],

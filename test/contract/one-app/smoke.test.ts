@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isSafe, smokeTest } from '../../../infra/scripts/smoke.ts';
-import { KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { KEYS, type TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 beforeAll(async () => {
-  app = await startApp();
+  app = await sharedApp();
 });
-afterAll(() => app?.close());
+afterAll(() => app.assertNoSecret());
 
 async function smoke(changes: Partial<Parameters<typeof smokeTest>[0]> = {}) {
   const lines: string[] = [];

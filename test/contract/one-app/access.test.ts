@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { healthRoutes } from '../../../src/functions/health.ts';
 import { appRoutes } from '../../../src/functions/register.ts';
 import { createServices } from '../../../src/functions/services.ts';
-import { KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { KEYS, type TestApp } from '../../support/app.ts';
 import { mintToken } from '../../support/identity.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 const routes = [...healthRoutes, ...appRoutes(createServices({}))];
 const cases = routes.flatMap((route) => route.methods.map((method) => ({ ...route, method })));
@@ -13,9 +14,9 @@ const byAccess = (access: keyof typeof levels) => cases.filter((each) => each.ac
 let app: TestApp;
 
 beforeAll(async () => {
-  app = await startApp();
+  app = await sharedApp();
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 
 const pathOf = ({ route }: (typeof cases)[number]): string => route.replaceAll(/\{\w+\}/g, 'x');
 const statusOf = async (each: (typeof cases)[number], key: string | null): Promise<number> =>

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Answer, KEYS, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, KEYS, type TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 let app: TestApp;
 
 beforeAll(async () => {
-  app = await startApp({ settings: ({ connection }) => connection('wide') });
+  app = await sharedApp();
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 
 /** The custom tables of the local cloud. */
 const CUSTOM = ['contoso_sensordata', 'msevtmgt_event'];
@@ -37,23 +38,23 @@ describe('the list of tables', () => {
     ['a part of a name', 'Account*', ['account', 'accountleads', ...CUSTOM]],
     ['nothing that there is', 'nowhere', CUSTOM],
   ])('is narrowed by %s, custom tables besides', async (_, name, found) => {
-    const answer = await app.call('GET', `tables?connection=wide&name=${encodeURIComponent(name)}`);
+    const answer = await app.call('GET', `tables?connection=open&name=${encodeURIComponent(name)}`);
     expect(names(answer)).toEqual(found);
   });
 
   test('leaves out custom tables that no name fits where they are not wanted', async () => {
-    const all = await app.call('GET', 'tables?connection=wide&includeCustom=false');
+    const all = await app.call('GET', 'tables?connection=open&includeCustom=false');
     expect(names(all)).not.toContain('msevtmgt_event');
-    const named = await app.call('GET', 'tables?connection=wide&includeCustom=false&name=msevtmgt_event,account');
+    const named = await app.call('GET', 'tables?connection=open&includeCustom=false&name=msevtmgt_event,account');
     expect(names(named)).toEqual(['account', 'msevtmgt_event']);
   });
 
   test('leaves out tables that are parts of others, whatever else is asked for', async () => {
-    const details = await app.call('GET', 'tables?connection=wide&details=true');
+    const details = await app.call('GET', 'tables?connection=open&details=true');
     const parts = details.json.value.filter((table: { isChild: boolean | null }) => table.isChild === true);
     expect(parts.length).toBeGreaterThan(0);
     const [{ logicalName }] = parts;
-    const query = `connection=wide&topLevelOnly=true&name=${logicalName},account`;
+    const query = `connection=open&topLevelOnly=true&name=${logicalName},account`;
     expect(names(await app.call('GET', `tables?${query}`))).toEqual(['account', ...CUSTOM]);
   });
 
@@ -73,17 +74,17 @@ describe('the list of tables', () => {
     const seen: string[] = [];
     let page = '';
     do {
-      const answer = await app.call('GET', `tables?connection=wide&pageSize=10${page && `&page=${page}`}`);
+      const answer = await app.call('GET', `tables?connection=open&pageSize=10${page && `&page=${page}`}`);
       expect(answer.json.value.length).toBeLessThanOrEqual(10);
       seen.push(...names(answer));
       page = answer.json.nextPage ?? '';
     } while (page !== '');
-    expect(seen).toEqual(names(await app.call('GET', 'tables?connection=wide')));
+    expect(seen).toEqual(names(await app.call('GET', 'tables?connection=open')));
   });
 
   test('is read once for all who ask within a minute', async () => {
     await app.forgetCalls();
-    await Promise.all([1, 2, 3].map(() => app.call('GET', 'tables?connection=wide')));
+    await Promise.all([1, 2, 3].map(() => app.call('GET', 'tables?connection=open')));
     expect((await app.calls()).filter(({ path }) => path.includes('EntityDefinitions'))).toEqual([]);
   });
 

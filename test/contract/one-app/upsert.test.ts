@@ -2,21 +2,22 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { KEYS, startApp, type TestApp } from '../../support/app.ts';
-import { CSV, csv, JSON_TYPE, NDJSON, prefix, settled, storedIn, upserting } from './upserts.ts';
+import { KEYS, type TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
+import { CSV, csv, JSON_TYPE, NDJSON, prefix, settled, storedIn, upserting } from '../app/upserts.ts';
 
 let app: TestApp;
 const upsert = upserting(() => app);
 const stored = storedIn(() => app);
 
 beforeAll(async () => {
-  app = await startApp();
+  app = await sharedApp();
   await app.defineKey('account', 'accountnumber');
   await app.defineKey('contact', 'numberofchildren');
   await app.defineKey('contact', 'lastonholdtime');
   await app.defineKey('contact', 'firstname', 'birthdate');
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 
 describe('rows', () => {
   test.each([

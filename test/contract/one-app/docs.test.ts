@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { healthRoutes } from '../../../src/functions/health.ts';
 import { appRoutes } from '../../../src/functions/register.ts';
 import { createServices } from '../../../src/functions/services.ts';
-import { startApp, type TestApp } from '../../support/app.ts';
+import type { TestApp } from '../../support/app.ts';
+import { sharedApp } from '../../support/shared-app.ts';
 
 const routes = [...healthRoutes, ...appRoutes(createServices({}))];
 
@@ -11,10 +12,10 @@ let app: TestApp;
 let document: any;
 
 beforeAll(async () => {
-  app = await startApp();
+  app = await sharedApp();
   document = (await app.call('GET', 'openapi.json')).json;
 });
-afterAll(() => app.close());
+afterAll(() => app.assertNoSecret());
 
 test('the description is closed without a key', async () => {
   expect((await app.call('GET', 'openapi.json', { key: null })).status).toBe(401);
