@@ -1,5 +1,4 @@
 import * as z from 'zod';
-import { keyStrategy } from '../dataverse/bulk/keys.ts';
 import type { RowError, RowOutcome } from '../dataverse/bulk/outcomes.ts';
 import type { RowToWrite } from '../dataverse/bulk/write-rows.ts';
 import { newMeter } from '../dataverse/request.ts';
@@ -9,6 +8,7 @@ import { ActivationError } from './errors.ts';
 import { readLines } from './gzip-lines.ts';
 import { chunkPart, countOutcomes, type Ledger, type LedgerPart } from './ledger.ts';
 import type { ChunkProgress } from './live-progress.ts';
+import { strategyOf } from './mapping.ts';
 import { chunkPath } from './plan.ts';
 import { problemOf } from './problems.ts';
 import type { ActivationTarget } from './target.ts';
@@ -64,7 +64,7 @@ export async function writeChunkRows(
     const target = await openTarget();
     const table = await target.table(definition.table, tableNeeds(definition), signal);
     const { key, mode } = definition;
-    const strategy = keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
+    const strategy = strategyOf(key, table);
     const unsettled = rows.filter((row) => !settled.has(row.index));
     const onProgress = ({ concurrency, batchSize }: typeof pace): void => {
       pace = { concurrency, batchSize };

@@ -26,20 +26,24 @@ const source = z.strictObject({
     .describe('The blob modified last; of several with the same time the last by name.'),
 });
 
+const keyColumns = z
+  .array(columnName)
+  .min(1)
+  .max(16)
+  .refine((columns) => new Set(columns).size === columns.length, 'A column is named twice.');
+
 const key = z.discriminatedUnion(
   'kind',
   [
     z.strictObject({ kind: z.literal('id') }),
-    z.strictObject({
-      kind: z.literal('alternateKey'),
-      columns: z
-        .array(columnName)
-        .min(1)
-        .max(16)
-        .refine((columns) => new Set(columns).size === columns.length, 'A column is named twice.'),
-    }),
+    z.strictObject({ kind: z.literal('alternateKey'), columns: keyColumns }),
+    z
+      .strictObject({ kind: z.literal('match'), columns: keyColumns })
+      .describe(
+        'For tables without a key: the row that has these values. Nothing keeps another program from creating a second one, and of several that have them none is touched.',
+      ),
   ],
-  { error: "Only 'id' and 'alternateKey' are available for key.kind in this version." },
+  { error: "The kind of a key is 'id', 'alternateKey' or 'match'." },
 );
 
 const mapped = z.union(
@@ -97,7 +101,7 @@ export const definitionSchema = z
     schedule: schedule.optional(),
   })
   .superRefine((definition, context) => {
-    if (definition.key.kind !== 'alternateKey') return;
+    if (definition.key.kind === 'id') return;
     for (const [position, column] of definition.key.columns.entries()) {
       if (Object.hasOwn(definition.mapping, column)) continue;
       const message = `The key's column '${column}' is not mapped.`;
@@ -143,8 +147,8 @@ export function sourceLocation(path: string): { readonly container: string; read
   return { container: path.slice(0, slash), pattern: path.slice(slash + 1) };
 }
 
-/** The columns that a definition writes, and those that its key has to be on. */
+/** The columns that a definition writes, and those that an alternate key has to be on. */
 export const tableNeeds = ({ key, mapping }: ActivationDefinition): TableNeeds => ({
   columns: Object.keys(mapping),
-  keyColumns: key.kind === 'id' ? [] : key.columns,
+  keyColumns: key.kind === 'alternateKey' ? key.columns : [],
 });

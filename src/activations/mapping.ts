@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type KeyStrategy, keyStrategy } from '../dataverse/bulk/keys.ts';
+import { type KeyStrategy, keyStrategy, matchStrategy } from '../dataverse/bulk/keys.ts';
 import { DataverseError } from '../dataverse/errors.ts';
 import type { Column, Table } from '../dataverse/table.ts';
 import { unknownColumn } from '../dataverse/values.ts';
@@ -73,6 +73,12 @@ export const snapshotScope = ({ connection, table, key }: ActivationDefinition):
     .digest('hex')
     .slice(0, 16);
 
+/** How a definition's rows are addressed. Throws DataverseError `keyUnknown`. */
+export function strategyOf(key: ActivationDefinition['key'], table: Table): KeyStrategy {
+  if (key.kind === 'match') return matchStrategy(table, key.columns);
+  return keyStrategy(table, key.kind === 'id' ? [table.primaryId] : key.columns);
+}
+
 function usableStrategy(
   { key, mapping }: ActivationDefinition,
   table: Table,
@@ -89,7 +95,7 @@ function usableStrategy(
     faults.push({ path: 'key.columns', code: 'keyNotUsable', message });
   }
   try {
-    return keyStrategy(table, columns);
+    return strategyOf(key, table);
   } catch (error) {
     if (!(error instanceof DataverseError) || error.code !== 'keyUnknown') throw error;
     const message = error.hint === undefined ? error.message : `${error.message} ${error.hint}`;

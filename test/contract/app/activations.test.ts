@@ -104,6 +104,52 @@ describe('a definition', () => {
 });
 
 describe('a run', () => {
+  test('finds rows of a table without a key by what they hold, and touches none of several that hold it', async () => {
+    for (const [firstname, lastname] of [
+      ['Ann', 'Matched'],
+      ['Twin', 'Matched'],
+      ['Twin', 'Matched'],
+    ]) {
+      await app.admin('POST', 'contacts', { firstname, lastname });
+    }
+    const matched = definition('matched', {
+      table: 'contact',
+      key: { kind: 'match', columns: ['firstname', 'lastname'] },
+      mapping: { firstname: 'first', lastname: 'last', jobtitle: 'job' },
+    });
+    expect((await put('matched', matched)).status).toBe(201);
+    const rows = ['Ann,Matched,Engineer', 'Twin,Matched,Twin', 'Bob,Matched,New', 'ann ,matched,Again', ',Matched,x'];
+    const body = ['first,last,job', ...rows].join('\n');
+    const first = await run('matched', { type: 'text/csv', body });
+    expect(first).toMatchObject({
+      state: 'completedWithRejections',
+      counts: { created: 1, updated: 1, rejected: 2, skipped: 1 },
+    });
+    const ledger = await app.call('GET', `activations/matched/runs/${first.id}/rows`);
+    const errors = ledger.json.value.map((row: { index: number; error?: { code: string } }) => [
+      row.index,
+      row.error?.code,
+    ]);
+    expect(Object.fromEntries(errors)).toEqual({ 0: 'duplicateKey', 1: 'ambiguousKey', 4: 'emptyKey' });
+    const held = await app.admin('GET', "contacts?$select=firstname,jobtitle&$filter=lastname eq 'Matched'");
+    expect(held.json.value.map((row: Record<string, unknown>) => [row['firstname'], row['jobtitle']]).sort()).toEqual([
+      ['Ann', 'Again'],
+      ['Bob', 'New'],
+      ['Twin', null],
+      ['Twin', null],
+    ]);
+    const again = await run('matched', { type: 'text/csv', body: body.replace('Again', 'Once more') });
+    expect(again.counts).toMatchObject({ created: 0, updated: 1, unchanged: 1, rejected: 2 });
+  });
+
+  test('by columns that cannot be compared fails with what is wrong', async () => {
+    const key = { kind: 'match', columns: ['description'] };
+    await put('unmatched', definition('unmatched', { key, mapping: { description: 'text', name: 'text' } }));
+    const failed = await run('unmatched', { type: 'text/csv', body: 'text\nA' });
+    const message = expect.stringContaining("cannot be matched by 'description'");
+    expect(failed.problem).toMatchObject({ errors: [{ path: 'key', code: 'keyUnknown', message }] });
+  });
+
   test('takes the rows of its body and tells what became of each', async () => {
     await put('rows', definition('rows'));
     const body = ['number,name', 'R-1,One', 'R-2,Two', `R-3,${'x'.repeat(161)}`, ',Nameless', 'R-2,Two again'].join(

@@ -54,7 +54,6 @@ describe('a definition', () => {
   test.each([
     ['source.kind', { source: { kind: 'sql', path: 'inbox/a.csv' } }],
     ['source.take', { source: { kind: 'blob', path: 'inbox/a.csv', take: 'all' } }],
-    ['key.kind', { key: { kind: 'match', columns: ['name'] } }],
     ['deletes.kind', { deletes: { kind: 'delete', maxShare: 0.1 } }],
     ['mode', { mode: 'delete' }],
   ])('says that another %s is not available yet', (path, changes) => {
@@ -70,8 +69,11 @@ describe('a definition', () => {
   });
 
   test('maps every column of its key and carries the name that it is stored under', () => {
-    const changes = { key: { kind: 'alternateKey', columns: ['accountnumber', 'country'] } };
-    expect(faultsOf(definition(changes)).map((fault) => fault.path)).toEqual(['key.columns.1']);
+    for (const kind of ['alternateKey', 'match']) {
+      const changes = { key: { kind, columns: ['accountnumber', 'country'] } };
+      expect(faultsOf(definition(changes)).map((fault) => fault.path)).toEqual(['key.columns.1']);
+    }
+    expect(faultsOf(definition({ key: { kind: 'name' } })).map((fault) => fault.path)).toEqual(['key.kind']);
     expect(faultsOf(definition(), 'others').map((fault) => fault.path)).toEqual(['name']);
   });
 });
