@@ -69,9 +69,9 @@ export class Effort {
     }
     const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
     const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
-    // Times that are too short to be told apart must not speak for a form that only bad rows make worth its price.
-    if (plan.form === 'bulk' || this.#bad === 0) return { rows: plan.rows, form: 'bulk' };
-    return { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' };
+    // Times that are too short to be told apart must not speak for what only bad rows make worth its price.
+    if (this.#bad === 0) return { rows: Math.max(plan.rows, Math.min(most, FIRST_CALL)), form: 'bulk' };
+    return plan.form === 'bulk' ? plan : { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' };
   }
 
   /** Rows below which a call would cost too much for what it carries. */

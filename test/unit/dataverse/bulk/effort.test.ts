@@ -9,13 +9,18 @@ test('one short batch does not make long ones look cheap', () => {
   expect(effort.next('create', 'bulk').form).toBe('bulk');
 });
 
-test('as long as no row was refused, none goes by batch, whatever the clock could tell', () => {
+test('as long as no row was refused, none goes by batch or in a small call, whatever the clock could tell', () => {
   const effort = new Effort({ batchSize: 1000, targetMs: 10_000 });
+  expect(effort.next('create', 'bulk')).toEqual({ rows: 100, form: 'bulk' });
+  effort.succeeded('create', 'bulk', 1, 5);
+  effort.succeeded('create', 'bulk', 30, 150);
   effort.succeeded('create', 'bulk', 30, 90);
   effort.succeeded('create', 'bulk', 30, 1);
   effort.succeeded('create', 'batch', 100, 1);
   effort.judged(160, 0);
-  expect(effort.next('create', 'bulk').form).toBe('bulk');
+  const { rows, form } = effort.next('create', 'bulk');
+  expect(form).toBe('bulk');
+  expect(rows).toBeGreaterThanOrEqual(100);
   effort.judged(100, 60);
   expect(effort.next('create', 'bulk').form).toBe('batch');
 });
