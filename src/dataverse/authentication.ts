@@ -1,16 +1,22 @@
+import type { Clock } from '../shared/clock.ts';
 import { messageOf } from '../shared/errors.ts';
 import { abortable } from './abortable.ts';
 import { headerOf } from './answers.ts';
-import type { ClientOptions } from './client.ts';
 import type { Outgoing, Policy } from './policy.ts';
-import type { TokenOptions } from './request.ts';
+import type { TokenOptions, TokenSource } from './request.ts';
 import { challengedClaims } from './wire/claims-challenge.ts';
+
+interface AuthenticationOptions {
+  readonly tokens: TokenSource;
+  readonly clock: Clock;
+  readonly log?: (message: string, facts: Readonly<Record<string, unknown>>) => void;
+}
 
 /**
  * Adds the token; a 401 is answered once with a renewed one, which carries the claims that the 401 asks for. Where no
  * other token is to be had, the 401 stands: it is what the caller needs to hear.
  */
-export function authentication({ tokens, log, clock }: Pick<ClientOptions, 'tokens' | 'log' | 'clock'>): Policy {
+export function authentication({ tokens, clock, log }: AuthenticationOptions): Policy {
   const withToken = (request: Outgoing, token: string): Outgoing => ({
     ...request,
     headers: { ...request.headers, authorization: `Bearer ${token}` },

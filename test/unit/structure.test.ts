@@ -15,16 +15,16 @@ const roomOf = (path: string): string => relative(src, path).split('/').at(0)?.r
 
 interface Import {
   readonly file: string;
+  readonly imported: string;
   readonly from: string;
   readonly to: string;
 }
 
 const imports = files.flatMap(({ file, text }): Import[] =>
-  [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => ({
-    file,
-    from: roomOf(join(root, file)),
-    to: roomOf(resolve(join(root, dirname(file)), match[1] ?? '')),
-  })),
+  [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => {
+    const imported = resolve(join(root, dirname(file)), match[1] ?? '');
+    return { file, imported: relative(root, imported), from: roomOf(join(root, file)), to: roomOf(imported) };
+  }),
 );
 
 /** Rooms in the order in which they may be entered: a room imports from its own tier and from those behind it. */
@@ -58,6 +58,20 @@ describe('imports', () => {
         (next) => next === goal || (!seen.has(next) && reaches(next, goal, seen.add(next))),
       );
     expect([...edges.keys()].filter((room) => reaches(room, room))).toEqual([]);
+  });
+
+  test('make no circle between files, those of types included', () => {
+    const importsOf = Map.groupBy(imports, ({ file }) => file);
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const follow = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+      if (done.has(file)) return;
+      done.add(file);
+      for (const { imported } of importsOf.get(file) ?? []) follow(imported, [...path, file]);
+    };
+    for (const { file } of files) follow(file, []);
+    expect(circles).toEqual([]);
   });
 
   test('leave the entry file and the shared room without any of ours behind them', () => {

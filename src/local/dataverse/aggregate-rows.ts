@@ -1,13 +1,14 @@
 import { aggregateLimitExceeded, badQuery, notEmulated, orderByAggregate } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import type { Column } from './metadata.ts';
 import type { Aggregate, Aggregation, OrderItem, PropertyPath } from './odata/ast.ts';
 import { countRows } from './page-sql.ts';
-import type { JsonObject } from './payload.ts';
 import type { Preferences } from './preferences.ts';
-import type { RowQuery } from './query.ts';
-import { allOf, type ColumnInQuery, QueryBuilder } from './query-sql.ts';
+import { QueryBuilder } from './query-sql.ts';
 import { appliedPreferences, jsonReply, type Reply } from './reply.ts';
+import type { RowQuery } from './row-query.ts';
 import { createColumnWriter } from './rows.ts';
+import { allOf, type ColumnInQuery } from './sql.ts';
 import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn } from './store.ts';
 import { aggregatedValue, formatValue } from './values.ts';
 import type { Work } from './work.ts';

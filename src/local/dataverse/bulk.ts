@@ -6,10 +6,11 @@ import {
   notEmulated,
   targetWithoutType,
 } from './errors.ts';
+import { isJsonObject, type JsonObject } from './json-object.ts';
 import { messagesOf } from './messages.ts';
 import type { Table } from './metadata.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
-import { isJsonObject, type JsonObject, logicalNameIn, type RowChange, readRow } from './payload.ts';
+import { logicalNameIn, type RowChange, readRow } from './payload.ts';
 import { createRow, dropKeyColumns, updateRow, upsertRow } from './records.ts';
 import { existingRow, type RowAddress, rowAddress } from './references.ts';
 import { jsonReply, noContent, type Reply } from './reply.ts';

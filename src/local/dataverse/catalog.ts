@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { type Customization, type Customizations, openCustomizations } from './definitions/customizations.ts';
+import { isJsonObject } from './json-object.ts';
 import { type Catalog, type Definition, parseTable, readMetadataFile, type Table, type TableName } from './metadata.ts';
-import { isJsonObject } from './payload.ts';
 import type { Store } from './store.ts';
 
 const index = z.array(

@@ -1,7 +1,7 @@
 import { notEmulated } from './errors.ts';
 import { intersectOf } from './links.ts';
 import type { Column, Table } from './metadata.ts';
-import type { Sql } from './query-sql.ts';
+import type { Sql } from './sql.ts';
 import { hasTypeColumn, identifier, typeColumn } from './store.ts';
 import type { Work } from './work.ts';
 

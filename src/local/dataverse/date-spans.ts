@@ -1,4 +1,4 @@
-import type { ColumnInQuery, Sql } from './query-sql.ts';
+import type { ColumnInQuery, Sql } from './sql.ts';
 
 /** Half open: from, to in milliseconds UTC; null is without end. */
 export type Span = readonly [from: number | null, to: number | null];

@@ -1,7 +1,8 @@
 import { methodNotAllowed, nestedTooDeeply, notEmulated } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import { link, lookupBehind, tableBehind } from './links.ts';
 import type { Navigation, Table } from './metadata.ts';
-import { arrayIn, type JsonObject, logicalNameIn, type RowChange, readRow, setLookup } from './payload.ts';
+import { arrayIn, logicalNameIn, type RowChange, readRow, setLookup } from './payload.ts';
 import { createRow, deleteRow, requireRight } from './records.ts';
 import { readStored, rowOfUrl } from './references.ts';
 import { identifier } from './store.ts';

@@ -12,9 +12,10 @@ import {
 } from './elastic-rows.ts';
 import { asWireError, wireErrorReply } from './error-reply.ts';
 import { badPayload, notEmulated, WireError } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import type { Table } from './metadata.ts';
 import { parsePath, splitUrl } from './odata/path.ts';
-import { type JsonObject, readRow } from './payload.ts';
+import { readRow } from './payload.ts';
 import { jsonReply, noContent, type Reply } from './reply.ts';
 import { jsonObjectBody, type Operation, type OperationFacts } from './request.ts';
 import type { Work } from './work.ts';

@@ -2,11 +2,13 @@ import { computeColumns, fillChangedRow, fillNewRow } from './derive.ts';
 import { countWrite } from './effort.ts';
 import { alreadyExists, duplicateId, invalidArgument, keyNotDefined, notEmulated, rowNotFound } from './errors.ts';
 import { raiseCreate, raiseDelete, raiseUpdate } from './event-source.ts';
+import type { JsonObject } from './json-object.ts';
 import type { Table } from './metadata.ts';
 import type { Predicate } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
-import { type JsonObject, type RowChange, readRow } from './payload.ts';
-import { type Conditions, checkVersion, requireReferences, requireRight } from './records.ts';
+import { type RowChange, readRow } from './payload.ts';
+import { checkVersion, requireReferences, requireRight } from './records.ts';
+import type { Conditions } from './request.ts';
 import {
   ETAG_COLUMN,
   EXPIRY_COLUMN,

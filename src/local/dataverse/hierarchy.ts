@@ -1,6 +1,7 @@
 import { badQuery, notEmulated } from './errors.ts';
-import type { ColumnInQuery, QueryBuilder, Sql } from './query-sql.ts';
+import type { ColumnInQuery, Sql } from './sql.ts';
 import { identifier, type StoredValue } from './store.ts';
+import type { Work } from './work.ts';
 
 /** The service follows a hierarchy over so many levels. */
 const LEVELS_MAX = 100;
@@ -10,7 +11,7 @@ const LEVELS_MAX = 100;
  * the table that is marked as its hierarchy; undefined for other names. Throws WireError 400 where the table has none.
  */
 export function hierarchyCondition(
-  { work }: Pick<QueryBuilder, 'work'>,
+  work: Work,
   { table, column, qualified }: ColumnInQuery,
   name: string,
   idOf: () => StoredValue,

@@ -8,9 +8,10 @@ import {
   rowNotFound,
   segmentNotFound,
 } from './errors.ts';
+import { isJsonObject } from './json-object.ts';
 import type { Association, Column, Table } from './metadata.ts';
 import type { Predicate } from './odata/ast.ts';
-import { isJsonObject, newChange, setLookup } from './payload.ts';
+import { newChange, setLookup } from './payload.ts';
 import { requireRight, updateRow } from './records.ts';
 import { existingRow, readStored, rowAddress, rowOfUrl } from './references.ts';
 import { noContent, type Reply } from './reply.ts';

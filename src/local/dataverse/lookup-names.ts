@@ -1,4 +1,4 @@
-import type { ColumnInQuery } from './query-sql.ts';
+import type { ColumnInQuery } from './sql.ts';
 import { hasTypeColumn, identifier, typeColumn } from './store.ts';
 import type { Work } from './work.ts';
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { readMetadataFile } from './metadata.ts';
-import type { WriteRow } from './seed.ts';
+import type { WriteRow } from './platform-rows.ts';
 import { derivedGuid } from './store.ts';
 
 // Messages of the bulk kind are newer than the documentation that the list of messages is from. The service never lists

@@ -3,7 +3,8 @@ import { nameBehind } from './lookup-names.ts';
 import type { Column, Table } from './metadata.ts';
 import type { OrderItem } from './odata/ast.ts';
 import type { CookieBounds, CookieColumn, PageEnd } from './paging.ts';
-import { allOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
+import type { QueryBuilder } from './query-sql.ts';
+import { allOf, type ColumnInQuery, type Sql } from './sql.ts';
 import {
   ETAG_COLUMN,
   hasTypeColumn,

@@ -11,6 +11,7 @@ import {
   unknownPropertyInBody,
   wrongType,
 } from './errors.ts';
+import { isJsonObject, type JsonObject } from './json-object.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import { rowOfUrl } from './references.ts';
 import { hasTypeColumn, type StoredValue, typeColumn } from './store.ts';
@@ -40,11 +41,6 @@ export const newChange = (): RowChange => ({
 });
 
 export type Operation = 'create' | 'update';
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export const isJsonObject = (json: unknown): json is JsonObject =>
-  typeof json === 'object' && json !== null && !Array.isArray(json);
 
 const BIND = '@odata.bind';
 const TYPE = /^#?(?:Microsoft\.Dynamics\.CRM|mscrm)\.(?<name>.*)$/;

@@ -2,17 +2,28 @@ import { inQuarter, spanOf, startOfDay, withinSpan } from './date-spans.ts';
 import { badQuery, notEmulated } from './errors.ts';
 import { fiscalSpan, fiscalValues } from './fetchxml/fiscal.ts';
 import { hierarchyCondition } from './hierarchy.ts';
-import type { Column } from './metadata.ts';
-import type { Operand } from './odata/ast.ts';
-import { anyOf, type ColumnInQuery, type QueryBuilder, type Sql } from './query-sql.ts';
+import type { Column, Table } from './metadata.ts';
+import type { Operand, PropertyPath } from './odata/ast.ts';
 import { folded } from './references.ts';
+import { anyOf, type ColumnInQuery, type Sql } from './sql.ts';
 import type { StoredValue } from './store.ts';
 import { readValue } from './values.ts';
+import type { Work } from './work.ts';
 
 type Arguments = ReadonlyMap<string, Operand>;
 
+/** The query that a condition is part of. */
+interface Query {
+  readonly work: Work;
+  readonly table: Table;
+  /** Finds the column at the end of a path. Throws WireError 400, 403 and 501. */
+  column(path: PropertyPath): ColumnInQuery;
+  /** Told of a column that a condition restricts to few rows. */
+  expectFew(column: ColumnInQuery): void;
+}
+
 /** A condition `Microsoft.Dynamics.CRM.<name>(PropertyName='…', …)`. Throws WireError 400 and 501. */
-export function conditionFunction(query: QueryBuilder, name: string, given: Arguments): Sql {
+export function conditionFunction(query: Query, name: string, given: Arguments): Sql {
   const column = query.column({
     kind: 'path',
     position: 0,
@@ -22,14 +33,14 @@ export function conditionFunction(query: QueryBuilder, name: string, given: Argu
   if (name === 'In') query.expectFew(column);
   if (list) return list(column, valuesOf(column, given));
   return (
-    userCondition(query, column, name) ??
-    hierarchyCondition(query, column, name, () => valuesOf(column, given)[0] ?? null) ??
-    dateCondition(query, column, name, given)
+    userCondition(query.work, column, name) ??
+    hierarchyCondition(query.work, column, name, () => valuesOf(column, given)[0] ?? null) ??
+    dateCondition(query.work, column, name, given)
   );
 }
 
 /** A lookup may be named by its logical name here, and a column behind a lookup by its path. */
-function columnPath(query: QueryBuilder, name: string): string[] {
+function columnPath(query: Query, name: string): string[] {
   const segments = name.split('/');
   const column = segments.length === 1 ? query.table.columns.get(name) : undefined;
   return column ? [column.property] : segments;
@@ -71,11 +82,7 @@ const TEAMS = '(SELECT teamid FROM teammembership WHERE systemuserid = ?)';
 const ENGLISH = 1033;
 
 /** Conditions on the one who asks; undefined for other names. */
-export function userCondition(
-  { work }: Pick<QueryBuilder, 'work'>,
-  { qualified }: ColumnInQuery,
-  name: string,
-): Sql | undefined {
+export function userCondition(work: Work, { qualified }: ColumnInQuery, name: string): Sql | undefined {
   const { userId, businessUnitId } = work.caller;
   switch (name) {
     case 'EqualUserId':
@@ -97,7 +104,7 @@ export function userCondition(
   }
 }
 
-function dateCondition({ work }: QueryBuilder, found: ColumnInQuery, name: string, given: Arguments): Sql {
+function dateCondition(work: Work, found: ColumnInQuery, name: string, given: Arguments): Sql {
   const { column } = found;
   const now = work.env.clock.now();
   // FetchXML writes `in-fiscal-year` what OData writes `InFiscalYear`.
@@ -156,7 +163,7 @@ function valuesOf({ table, column }: ColumnInQuery, given: Arguments): StoredVal
 }
 
 /** The values of these functions are texts whatever the column's type is. */
-function functionValue(value: unknown, column: Column, table: ColumnInQuery['table']): StoredValue {
+function functionValue(value: unknown, column: Column, table: Table): StoredValue {
   const text = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
   if (typeof text !== 'string') throw badQuery('The values of a query function are texts.');
   return folded(column, readValue(table, queryColumn(column), jsonOf(column, text)));

@@ -1,30 +1,20 @@
 import { aggregateRows } from './aggregate-rows.ts';
 import { notEmulated, unsupportedOption } from './errors.ts';
-import type { Table } from './metadata.ts';
 import type { QueryOptions } from './odata/ast.ts';
 import { cookieBounds, countRows, type SortColumn, selectRows, sortColumns } from './page-sql.ts';
 import { readSkipToken, writeSkipToken } from './paging.ts';
 import type { Preferences } from './preferences.ts';
 import { projectionOf } from './projection.ts';
-import { allOf, QueryBuilder, type Sql } from './query-sql.ts';
+import { QueryBuilder } from './query-sql.ts';
 import { appliedPreferences, jsonReply, type Reply, textReply } from './reply.ts';
+import type { RowQuery } from './row-query.ts';
 import { columnsFor, createRowWriter } from './row-writer.ts';
+import { allOf, type Sql } from './sql.ts';
 import type { StoredRow } from './store.ts';
 import type { Work } from './work.ts';
 
 /** What the service counts at most. */
 export const COUNT_MAX = 5000;
-
-export interface RowQuery {
-  readonly table: Table;
-  readonly options: QueryOptions;
-  readonly preferences: Preferences;
-  /** The request's own path and query below the service root, percent-encoded, for `@odata.nextLink`. */
-  readonly path: string;
-  readonly rawQuery: string;
-  /** Of a collection below a row: which rows belong to it, `t0` being the table. */
-  readonly within?: Sql;
-}
 
 /** `GET <set>`: a page of rows, or what `$apply` makes of them. Answers the reply and how many rows it holds. */
 export function retrieveMultiple(work: Work, query: RowQuery): { reply: Reply; rows: number } {

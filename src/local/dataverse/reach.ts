@@ -1,6 +1,6 @@
 import type { Table } from './metadata.ts';
 import type { Depth } from './privileges.ts';
-import type { Sql } from './query-sql.ts';
+import type { Sql } from './sql.ts';
 import { identifier, type Store } from './store.ts';
 
 /** A user as the owner of rows. */

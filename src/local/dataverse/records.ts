@@ -18,19 +18,12 @@ import { type RowChange, setLookup } from './payload.ts';
 import type { Right } from './privileges.ts';
 import { reaches } from './reach.ts';
 import { etagOf, existingRow, findRow, type RowAddress, readStored } from './references.ts';
+import type { Conditions } from './request.ts';
 import { checkRegistration, STEP_TABLES } from './steps.ts';
 import { hasTypeColumn, identifier, type StoredRow, type StoredValue, typeColumn, UniqueViolation } from './store.ts';
 import { factsOfTable } from './table-facts.ts';
 import { readValue } from './values.ts';
 import type { Work } from './work.ts';
-
-/** What `If-Match` and `If-None-Match` ask for. */
-export interface Conditions {
-  /** `*`, or ETags. */
-  ifMatch?: string;
-  /** `*`, or an ETag (of a retrieve). */
-  ifNoneMatch?: string;
-}
 
 /** Creates a row and answers its id. `byKey`: an alternate key names it. */
 export function createRow(work: Work, table: Table, change: RowChange, byKey = false): string {

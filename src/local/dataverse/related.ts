@@ -1,15 +1,16 @@
 import { relatedCollection } from './collections.ts';
 import { methodNotAllowed, notEmulated } from './errors.ts';
 import { retrieveByFetchXml } from './fetchxml/retrieve.ts';
+import { isJsonObject } from './json-object.ts';
 import { changeLinks } from './links.ts';
 import type { Table } from './metadata.ts';
 import type { PathSegment, Predicate } from './odata/ast.ts';
-import { isJsonObject } from './payload.ts';
-import { countReply, type RowQuery, retrieveMultiple } from './query.ts';
+import { countReply, retrieveMultiple } from './query.ts';
 import { requireRight } from './records.ts';
 import { readStored } from './references.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { Operation, OperationFacts } from './request.ts';
+import type { RowQuery } from './row-query.ts';
 import type { RowReference, Work } from './work.ts';
 
 /** A collection below a row: `systemusers(id)/systemuserroles_association`. */

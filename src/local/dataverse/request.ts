@@ -1,8 +1,7 @@
 import { badPayload } from './errors.ts';
+import { isJsonObject, type JsonObject } from './json-object.ts';
 import type { PathSegment, QueryOptions } from './odata/ast.ts';
-import { isJsonObject, type JsonObject } from './payload.ts';
 import type { Preferences } from './preferences.ts';
-import type { Conditions } from './records.ts';
 
 /** One operation as it was sent, alone or inside a `$batch`. */
 export interface ApiRequest {
@@ -48,6 +47,14 @@ export function jsonObjectBody(request: ApiRequest, entitySet: string): JsonObje
   const json = jsonBody(request, entitySet);
   if (isJsonObject(json)) return json;
   throw badPayload(entitySet, "A 'StartObject' node was expected when reading from the JSON reader.");
+}
+
+/** What `If-Match` and `If-None-Match` ask for. */
+export interface Conditions {
+  /** `*`, or ETags. */
+  ifMatch?: string;
+  /** `*`, or an ETag (of a retrieve). */
+  ifNoneMatch?: string;
 }
 
 /** `If-Match` and `If-None-Match`; clients send a literal `null` in the latter to switch caches off. */

@@ -1,12 +1,13 @@
+import type { JsonObject } from './json-object.ts';
 import type { Table } from './metadata.ts';
 import { cookieBounds, selectRows, sortColumns, storedColumns } from './page-sql.ts';
 import { writeSkipToken } from './paging.ts';
-import type { JsonObject } from './payload.ts';
 import type { Preferences } from './preferences.ts';
 import type { Expand, Projection } from './projection.ts';
-import { allOf, QueryBuilder } from './query-sql.ts';
+import { QueryBuilder } from './query-sql.ts';
 import { etagOf, targetOf } from './references.ts';
 import { type ColumnWriter, createColumnWriter } from './rows.ts';
+import { allOf } from './sql.ts';
 import { identifier, type StoredRow } from './store.ts';
 import type { Work } from './work.ts';
 

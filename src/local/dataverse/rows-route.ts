@@ -10,12 +10,13 @@ import {
   unknownProperty,
 } from './errors.ts';
 import { retrieveByFetchXml } from './fetchxml/retrieve.ts';
+import type { JsonObject } from './json-object.ts';
 import { tableBehind } from './links.ts';
 import type { Column, Navigation, Table } from './metadata.ts';
 import type { PathSegment } from './odata/ast.ts';
 import { formatKey } from './odata/format.ts';
 import { pathThrough } from './path-through.ts';
-import { type JsonObject, type RowChange, readRow } from './payload.ts';
+import { type RowChange, readRow } from './payload.ts';
 import { projectionOf } from './projection.ts';
 import { countReply, refuseOthers, retrieveMultiple } from './query.ts';
 import { deleteRow, requireRight, updateRow, upsertRow } from './records.ts';

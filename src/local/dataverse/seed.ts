@@ -1,6 +1,7 @@
 import { APPLICATION_ACCESS_MODE } from './directory.ts';
 import { writeMessages } from './messages.ts';
-import type { Catalog, Table } from './metadata.ts';
+import type { Catalog } from './metadata.ts';
+import { ADMINISTRATOR_ID, rowWriter, type WriteRow } from './platform-rows.ts';
 import {
   ACCESS_RIGHTS,
   CUSTOMIZER_PRIVILEGES,
@@ -10,7 +11,7 @@ import {
   type PrivilegeCatalog,
 } from './privileges.ts';
 import { ADMINISTRATOR_TEMPLATE, type Roles } from './roles.ts';
-import { derivedGuid, hasTypeColumn, identifier, type Store, type StoredValue, typeColumn } from './store.ts';
+import { derivedGuid, type Store, type StoredRow } from './store.ts';
 import type { Organization } from './work.ts';
 
 /** A role's privileges: `prvCreateAccount` → depth. */
@@ -28,9 +29,6 @@ export interface ApplicationUser {
   readonly roles: readonly string[];
   readonly disabled?: boolean;
 }
-
-/** Who signs in where nobody has to. */
-export const ADMINISTRATOR_ID = derivedGuid('user/administrator');
 
 /** What {@link seed} writes into, and what it takes from the options. */
 export interface Seed {
@@ -146,43 +144,7 @@ function seedRole(
 
 const NO_TEMPLATE = '00000000-0000-0000-0000-000000000000';
 
-type Values = Readonly<Record<string, StoredValue>>;
-/** Writes a row of the platform's own unless one with its id is there. */
-export type WriteRow = (table: string, values: Values) => void;
-
-export function rowWriter(store: Store, catalog: Catalog, now: number): WriteRow {
-  return (name, values) => {
-    const table = catalog.table(name);
-    if (!table) throw new Error(`The metadata has no table ${name}`);
-    store.ensure(table);
-    const row = complete(store, table, values, now);
-    store.run(
-      `INSERT OR IGNORE INTO ${identifier(name)} (${[...row.keys()].map(identifier).join(', ')}) ` +
-        `VALUES (${[...row.keys()].map(() => '?').join(', ')})`,
-      [...row.values()],
-    );
-  };
-}
-
-function complete(store: Store, table: Table, values: Values, now: number): Map<string, StoredValue> {
-  const row = new Map<string, StoredValue>();
-  const set = (name: string, value: StoredValue) => {
-    const column = table.columns.get(name);
-    if (!column || column.kind === 'unsupported') return;
-    row.set(name, value);
-    const target = column.targets[0];
-    if (hasTypeColumn(column) && target !== undefined) row.set(typeColumn(name), target);
-  };
-  set('createdon', Math.floor(now / 1000) * 1000);
-  set('modifiedon', Math.floor(now / 1000) * 1000);
-  set('createdby', ADMINISTRATOR_ID);
-  set('modifiedby', ADMINISTRATOR_ID);
-  set('versionnumber', store.nextVersion());
-  for (const [name, value] of Object.entries(values)) set(name, value);
-  return row;
-}
-
-const userRow = (organization: Organization, values: Values): Values => ({
+const userRow = (organization: Organization, values: StoredRow): StoredRow => ({
   businessunitid: organization.businessUnitId,
   organizationid: organization.id,
   isdisabled: 0,

@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { NewId } from '../../shared/ids.ts';
-import type { CustomizationLock } from './definitions/customize.ts';
+import type { CustomizationLock } from './definitions/customization-lock.ts';
 import type { Effort } from './effort.ts';
 import type { OrganizationFacts, RowEvent } from './events/row-event.ts';
 import type { Keys } from './keys.ts';

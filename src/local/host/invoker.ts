@@ -12,7 +12,6 @@ import {
 } from './functions-core.ts';
 import { describeFailure, type HostLog } from './host-log.ts';
 import type { LoadedApp } from './load-app.ts';
-import type { WriteOutputs } from './storage-outputs.ts';
 
 /** One event that a function is to be run for. */
 export interface Call {
@@ -43,6 +42,9 @@ export interface Invoker {
   /** Resolves when nothing is running. */
   idle(): Promise<void>;
 }
+
+/** Writes what a call put into its output bindings. Throws what the storage service answers. */
+export type WriteOutputs = (call: Call, response: InvocationResponse) => Promise<void>;
 
 export interface InvokerOptions {
   readonly app: LoadedApp;

@@ -6,10 +6,7 @@ import type { NewId } from '../../shared/ids.ts';
 import type { StorageOutput } from './function-definitions.ts';
 import type { InvocationResponse, TypedData } from './functions-core.ts';
 import type { QueueSettings } from './host-json.ts';
-import type { Call } from './invoker.ts';
-
-/** Writes what a call put into its output bindings. Throws what the storage service answers. */
-export type WriteOutputs = (call: Call, response: InvocationResponse) => Promise<void>;
+import type { WriteOutputs } from './invoker.ts';
 
 export interface OutputOptions {
   readonly queues: QueueServiceClient;

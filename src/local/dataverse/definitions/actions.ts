@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { badPayload, definitionNotFound, invalidArgument, noResourceFor } from '../errors.ts';
-import { isJsonObject, type JsonObject } from '../payload.ts';
+import { isJsonObject, type JsonObject } from '../json-object.ts';
 import { jsonReply, noContent, type Reply } from '../reply.ts';
 import { jsonObjectBody, type Operation } from '../request.ts';
 import type { Work } from '../work.ts';

@@ -1,6 +1,6 @@
 import { badPayload, notConvertible, notPrimitive, textTooLong } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import { jsonObjectBody, type Operation } from '../request.ts';
 import { undeclaredProperty, unresolvedType } from './errors.ts';
 import {

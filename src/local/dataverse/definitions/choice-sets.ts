@@ -1,9 +1,9 @@
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
 import { parsePath, splitUrl } from '../odata/path.ts';
-import { isJsonObject } from '../payload.ts';
 import type { Work } from '../work.ts';
 import type { WrittenDefinition } from './body.ts';
-import type { ColumnDraft } from './column-types.ts';
+import type { ColumnDraft } from './column-draft.ts';
 import { type Change, keptLabel } from './customize.ts';
 import { invalidChoice, optionExists } from './errors.ts';
 

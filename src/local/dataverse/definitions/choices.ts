@@ -1,6 +1,6 @@
 import { badPayload, definitionNotFound, invalidArgument } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition, Table } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import type { Work } from '../work.ts';
 import { labelParameter, type WrittenDefinition } from './body.ts';
 import { keptOption, keptOptions, nextValue } from './choice-sets.ts';

@@ -1,10 +1,10 @@
 import { isoTime } from '../../../shared/clock.ts';
 import { invalidArgument, notEmulated } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import type { Work } from '../work.ts';
 import type { WrittenDefinition } from './body.ts';
-import type { ColumnDraft } from './column-types.ts';
+import type { ColumnDraft } from './column-draft.ts';
 import { englishLabel, keptLabel, managed } from './customize.ts';
 
 /** Throws WireError when a body says something else of what cannot be chosen. */

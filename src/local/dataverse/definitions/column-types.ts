@@ -1,21 +1,10 @@
 import { invalidArgument, notEmulated } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
-import type { WrittenDefinition } from './body.ts';
 import { isWritten, localChoice, referencedChoice } from './choice-sets.ts';
-import { type Change, englishLabel, keptLabel, managed } from './customize.ts';
+import type { ColumnDraft } from './column-draft.ts';
+import { englishLabel, keptLabel, managed } from './customize.ts';
 import { invalidTextFormat, maxLengthOutOfRange, rangeOutOfRange } from './errors.ts';
-
-/** A column that is being made or changed. */
-export interface ColumnDraft {
-  readonly change: Change;
-  readonly written: WrittenDefinition;
-  readonly table: string;
-  readonly schemaName: string;
-  readonly id: string;
-  /** The definition as it is; undefined while the column is made. */
-  readonly current: Definition | undefined;
-}
 
 interface ColumnType {
   /** `AttributeType` and `AttributeTypeName`. */

@@ -1,11 +1,12 @@
 import { invalidArgument, notEmulated } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import { type Column, type Definition, parseColumn, type Table } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import { identifier, physicalColumns, type Store } from '../store.ts';
 import type { Work } from '../work.ts';
 import type { WrittenDefinition } from './body.ts';
+import type { ColumnDraft } from './column-draft.ts';
 import { changeable, childrenOf, fixed, lookupDefinition, requireSame } from './column-shape.ts';
-import { COLUMN_TYPES, type ColumnDraft } from './column-types.ts';
+import { COLUMN_TYPES } from './column-types.ts';
 import { addToSolution, type Change, englishLabel, labelText, removeFromSolutions } from './customize.ts';
 import {
   columnMatchesNavigation,

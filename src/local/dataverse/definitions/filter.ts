@@ -1,7 +1,7 @@
 import { badQuery, notEmulated, WireError } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
 import type { FilterExpression, Literal, Operand, PropertyPath } from '../odata/ast.ts';
-import { isJsonObject } from '../payload.ts';
 import type { Work } from '../work.ts';
 import { type DefinitionType, ENUMERATIONS, navigationTarget, type PropertyKind } from './types.ts';
 

@@ -1,7 +1,7 @@
 import { badQuery, methodNotAllowed, notEmulated } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition } from '../metadata.ts';
 import type { ExpandItem, QueryOptions, RowOptions } from '../odata/ast.ts';
-import { isJsonObject } from '../payload.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import type { Operation } from '../request.ts';
 import type { Work } from '../work.ts';

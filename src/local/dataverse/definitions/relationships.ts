@@ -1,6 +1,6 @@
 import { badPayload } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import type { Definition, Table } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import type { Work } from '../work.ts';
 import type { WrittenDefinition } from './body.ts';
 import { isWritten } from './choice-sets.ts';

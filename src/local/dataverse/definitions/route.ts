@@ -1,8 +1,8 @@
 import { badPayload, definitionNotFound, methodNotAllowed, notEmulated, segmentNotFound } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import { keyDefinition } from '../keys.ts';
 import type { Definition, Table } from '../metadata.ts';
 import type { PathSegment, Predicate } from '../odata/ast.ts';
-import { isJsonObject } from '../payload.ts';
 import { privilegeDefinitions } from '../privileges.ts';
 import { jsonReply, noContent, type Reply, textReply } from '../reply.ts';
 import type { Operation } from '../request.ts';

@@ -1,5 +1,5 @@
+import { isJsonObject } from '../json-object.ts';
 import type { Definition, Table } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import { identifier, typeColumn } from '../store.ts';
 import type { Work } from '../work.ts';
 import { columnsOf } from './columns.ts';

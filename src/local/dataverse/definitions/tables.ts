@@ -1,8 +1,8 @@
 import { isoTime } from '../../../shared/clock.ts';
 import { badPayload, invalidArgument, notEmulated } from '../errors.ts';
+import { isJsonObject } from '../json-object.ts';
 import { writeMessages } from '../messages.ts';
 import { type Definition, readMetadataFile, type Table } from '../metadata.ts';
-import { isJsonObject } from '../payload.ts';
 import { privilegeDefinitions } from '../privileges.ts';
 import { roleId, SYSTEM_ADMINISTRATOR, SYSTEM_CUSTOMIZER, writePrivileges } from '../seed.ts';
 import type { Work } from '../work.ts';

@@ -1,7 +1,7 @@
 import { notEmulated } from '../errors.ts';
 import { nameBehind } from '../lookup-names.ts';
 import type { Column, Table } from '../metadata.ts';
-import type { ColumnInQuery } from '../query-sql.ts';
+import type { ColumnInQuery } from '../sql.ts';
 import { comparable, identifier } from '../store.ts';
 import type { Work } from '../work.ts';
 import { unknownColumn } from './errors.ts';

@@ -1,7 +1,7 @@
 import { isGuid } from '../../../shared/ids.ts';
 import { notEmulated } from '../errors.ts';
 import type { Column } from '../metadata.ts';
-import type { ColumnInQuery } from '../query-sql.ts';
+import type { ColumnInQuery } from '../sql.ts';
 import { fold, type StoredValue } from '../store.ts';
 import { badCondition } from './errors.ts';
 

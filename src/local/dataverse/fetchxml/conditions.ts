@@ -2,7 +2,7 @@ import { inQuarter, type Span, spanOf, startOfDay, withinSpan } from '../date-sp
 import { notEmulated } from '../errors.ts';
 import { hierarchyCondition } from '../hierarchy.ts';
 import { userCondition } from '../query-functions.ts';
-import { anyOf, type ColumnInQuery, type Sql } from '../query-sql.ts';
+import { anyOf, type ColumnInQuery, type Sql } from '../sql.ts';
 import { isText } from '../store.ts';
 import { edmType } from '../values.ts';
 import type { Work } from '../work.ts';
@@ -22,10 +22,10 @@ export function conditionSql(work: Work, column: ColumnInQuery, condition: Condi
   if (NOT_EMULATED.has(operator)) throw notEmulated(`The condition operator ${operator}`);
   const name = NAMES.get(operator) ?? dateName(operator);
   const found =
-    (name === undefined ? undefined : userCondition({ work }, column, name)) ??
+    (name === undefined ? undefined : userCondition(work, column, name)) ??
     (name === undefined
       ? undefined
-      : hierarchyCondition({ work }, column, name, () => conditionValue(column, only(condition)))) ??
+      : hierarchyCondition(work, column, name, () => conditionValue(column, only(condition)))) ??
     dateCondition(work, column, condition, name);
   if (found) return found;
   throw invalidOperator(operator);

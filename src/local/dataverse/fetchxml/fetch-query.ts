@@ -1,7 +1,7 @@
 import { notEmulated } from '../errors.ts';
 import type { Table } from '../metadata.ts';
-import { allOf, anyOf, type ColumnInQuery, type Sql } from '../query-sql.ts';
 import { reach } from '../reach.ts';
+import { allOf, anyOf, type ColumnInQuery, type Sql } from '../sql.ts';
 import { identifier } from '../store.ts';
 import type { Work } from '../work.ts';
 import {

@@ -1,6 +1,6 @@
 import { nameBehind } from '../lookup-names.ts';
 import type { Column } from '../metadata.ts';
-import type { ColumnInQuery } from '../query-sql.ts';
+import type { ColumnInQuery } from '../sql.ts';
 import { fold, identifier, isText, type StoredValue } from '../store.ts';
 import type { Work } from '../work.ts';
 import type { Fetch, Order } from './ast.ts';

@@ -1,10 +1,11 @@
 import { notEmulated, unsupportedOption } from '../errors.ts';
 import { rowsBehind } from '../page-sql.ts';
-import { COUNT_MAX, countAnnotations, type RowQuery } from '../query.ts';
-import { allOf } from '../query-sql.ts';
+import { COUNT_MAX, countAnnotations } from '../query.ts';
 import { etagOf } from '../references.ts';
 import { appliedPreferences, jsonReply, type Reply } from '../reply.ts';
+import type { RowQuery } from '../row-query.ts';
 import { createColumnWriter } from '../rows.ts';
+import { allOf } from '../sql.ts';
 import { comparable, identifier, type StoredRow } from '../store.ts';
 import type { Work } from '../work.ts';
 import { aggregationOf, limitAggregation, writeAggregates } from './aggregate.ts';

@@ -3,7 +3,7 @@ import { openCatalog } from '../../../../../src/local/dataverse/catalog.ts';
 import { conditionValue, timeOf } from '../../../../../src/local/dataverse/fetchxml/condition-values.ts';
 import { conditionSql } from '../../../../../src/local/dataverse/fetchxml/conditions.ts';
 import { fiscalSpan } from '../../../../../src/local/dataverse/fetchxml/fiscal.ts';
-import type { ColumnInQuery } from '../../../../../src/local/dataverse/query-sql.ts';
+import type { ColumnInQuery } from '../../../../../src/local/dataverse/sql.ts';
 import type { Work } from '../../../../../src/local/dataverse/work.ts';
 
 const account = openCatalog().table('account');
