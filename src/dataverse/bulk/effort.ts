@@ -15,6 +15,9 @@ const BYTES_IN_HAND = 48_000_000;
 const FEWEST_IN_HAND = 2_000;
 const MOST_IN_HAND = 20_000;
 
+/** What earlier writes say of the share of bad rows has the weight of so many rows. */
+const EARLIER_ROWS = 2_000;
+
 /** A call's own cost is at most a tenth of that of its rows, even among the last ones. */
 const ROWS_WORTH = 10;
 
@@ -35,29 +38,56 @@ const forEachKind = <T>(make: (kind: WriteKind) => T): Readonly<Record<WriteKind
   delete: make('delete'),
 });
 
-export interface EffortOptions {
+export interface CallLimits {
+  /** Most rows of one call. */
   readonly batchSize: number;
+  /** Milliseconds that a call should take. */
   readonly targetMs: number;
 }
 
-/** What calls have cost and how many rows were bad so far, and what follows from it for the next call. */
-export class Effort {
-  readonly #sizes: Readonly<Record<WriteKind, CallSize>>;
-  readonly #bulk: Readonly<Record<WriteKind, MeasuredCost>>;
-  readonly #refused: Readonly<Record<WriteKind, MeasuredCost>>;
-  readonly #batch: Readonly<Record<WriteKind, MeasuredCost>>;
+/** What calls for rows of one table have cost, and how many rows were bad. It outlives a write: the next begins with it. */
+export interface Experience {
+  readonly sizes: Readonly<Record<WriteKind, CallSize>>;
+  readonly bulk: Readonly<Record<WriteKind, MeasuredCost>>;
+  readonly refused: Readonly<Record<WriteKind, MeasuredCost>>;
+  readonly batch: Readonly<Record<WriteKind, MeasuredCost>>;
   /** Rows that the last call of a kind could have had. */
-  readonly #lastRows: Record<WriteKind, number> = { create: 0, update: 0, upsert: 0, delete: 0 };
+  readonly lastRows: Record<WriteKind, number>;
+  readonly judged: { rows: number; bad: number };
+}
+
+export const noExperience = ({ batchSize, targetMs }: CallLimits): Experience => ({
+  sizes: forEachKind(() => createCallSize({ first: FIRST_CALL, most: batchSize, targetMs })),
+  bulk: forEachKind((kind) => measuredCost(ASSUMED[kind])),
+  refused: forEachKind((kind) => measuredCost(ASSUMED[kind])),
+  batch: forEachKind((kind) => measuredCost({ ...ASSUMED[kind], row: ASSUMED[kind].row * OPERATION_FACTOR })),
+  lastRows: { create: 0, update: 0, upsert: 0, delete: 0 },
+  judged: { rows: 0, bad: 0 },
+});
+
+/** What follows from experience for the next call of one write. */
+export class Effort {
+  readonly #sizes: Experience['sizes'];
+  readonly #bulk: Experience['bulk'];
+  readonly #refused: Experience['refused'];
+  readonly #batch: Experience['batch'];
+  readonly #lastRows: Experience['lastRows'];
+  readonly #judged: Experience['judged'];
   #rows = 0;
   #bytes = 0;
-  #judged = 0;
-  #bad = 0;
+  #judgedRows = 0;
 
-  constructor({ batchSize, targetMs }: EffortOptions) {
-    this.#sizes = forEachKind(() => createCallSize({ first: FIRST_CALL, most: batchSize, targetMs }));
-    this.#bulk = forEachKind((kind) => measuredCost(ASSUMED[kind]));
-    this.#refused = forEachKind((kind) => measuredCost(ASSUMED[kind]));
-    this.#batch = forEachKind((kind) => measuredCost({ ...ASSUMED[kind], row: ASSUMED[kind].row * OPERATION_FACTOR }));
+  constructor({ sizes, bulk, refused, batch, lastRows, judged }: Experience) {
+    this.#sizes = sizes;
+    this.#bulk = bulk;
+    this.#refused = refused;
+    this.#batch = batch;
+    this.#lastRows = lastRows;
+    this.#judged = judged;
+    // A write of bad rows says nothing of the next; that rows are good as a rule does.
+    const weight = judged.bad > judged.rows / 100 ? 0 : Math.min(1, EARLIER_ROWS / Math.max(1, judged.rows));
+    judged.rows *= weight;
+    judged.bad *= weight;
   }
 
   /** How many rows the next call of a kind should have, and in which form they cost least. */
@@ -70,7 +100,7 @@ export class Effort {
     const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
     const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
     // Times that are too short to be told apart must not speak for what only bad rows make worth its price.
-    if (this.#bad === 0) return { rows: Math.max(plan.rows, Math.min(most, FIRST_CALL)), form: 'bulk' };
+    if (this.#judged.bad < 0.5) return { rows: Math.max(plan.rows, Math.min(most, FIRST_CALL)), form: 'bulk' };
     return plan.form === 'bulk' ? plan : { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' };
   }
 
@@ -116,12 +146,14 @@ export class Effort {
 
   /** The service has carried out or refused so many rows by themselves, `bad` of which it refused. */
   judged(rows: number, bad: number): void {
-    this.#judged += rows;
-    this.#bad += bad;
+    this.#judgedRows += rows;
+    this.#judged.rows += rows;
+    this.#judged.bad += bad;
   }
 
+  /** Rows of this write that were judged. */
   get judgedRows(): number {
-    return this.#judged;
+    return this.#judgedRows;
   }
 
   /** Rows that a call could have at present, of the kind that has most. */
@@ -140,7 +172,7 @@ export class Effort {
 
   /** One bad row in 300 is assumed, with the weight of 60 rows seen: the first bad ones say little of the share. */
   #badShare(): number {
-    return (this.#bad + 0.2) / (this.#judged + 60);
+    return (this.#judged.bad + 0.2) / (this.#judged.rows + 60);
   }
 
   #bytesPerRow(): number {

@@ -4,6 +4,7 @@ import { abortable } from '../abortable.ts';
 import type { DataverseClient } from '../client.ts';
 import type { Table } from '../table.ts';
 import { supportPath } from '../wire/bulk.ts';
+import { type CallLimits, type Experience, noExperience } from './effort.ts';
 
 /** How rows of a table may travel, best first. */
 export interface Forms {
@@ -13,10 +14,15 @@ export interface Forms {
   batch: boolean;
 }
 
-/** What tables of one environment support. Answers are kept; the writer corrects them where they prove wrong. */
+/**
+ * What tables of one environment support, and what writing them has cost. Answers are kept; the writer corrects them where
+ * they prove wrong.
+ */
 export interface BulkSupport {
   /** Rejects only with the signal's reason. `deadline` in milliseconds since 1970: what is not told by then is assumed. */
   of(table: Table, limits?: AskLimits): Promise<Forms>;
+  /** What earlier writes of the table with the same limits have left. */
+  experience(table: Table, limits: CallLimits): Experience;
 }
 
 interface AskLimits {
@@ -33,6 +39,7 @@ const filters = z.object({ value: z.array(z.object({ sdkmessageid: z.object({ na
  */
 export function createBulkSupport(client: DataverseClient): BulkSupport {
   const known = new Map<string, Promise<Forms>>();
+  const experiences = new Map<string, Experience>();
   const ask = async (table: Table, deadline: number | undefined): Promise<Forms> => {
     const forms: Forms = { bulk: true, batch: true };
     if (table.elastic) return forms;
@@ -56,6 +63,12 @@ export function createBulkSupport(client: DataverseClient): BulkSupport {
         asked.catch(() => known.delete(table.logicalName));
       }
       return abortable(asked, signal);
+    },
+    experience({ logicalName }, limits) {
+      const name = [logicalName, limits.batchSize, limits.targetMs].join();
+      const found = experiences.get(name) ?? noExperience(limits);
+      experiences.set(name, found);
+      return found;
     },
   };
 }

@@ -4,6 +4,7 @@ import type { DataverseClient } from '../client.ts';
 import type { Pace } from '../pace.ts';
 import type { CallMeter } from '../request.ts';
 import type { Table } from '../table.ts';
+import { noExperience } from './effort.ts';
 import type { KeyStrategy } from './keys.ts';
 import type { RowOutcome } from './outcomes.ts';
 import type { WriteProgress } from './progress.ts';
@@ -30,7 +31,7 @@ export interface WriteContext {
   readonly random?: () => number;
   /** Takes up what the write costs. */
   readonly meter: CallMeter;
-  /** What the environment's tables support; without it bulk messages are assumed until they are refused. */
+  /** What the environment's tables support and cost; without it bulk messages are assumed until they are refused. */
   readonly support?: BulkSupport;
   /** Ends the write: calls under way are taken to their end, no other is made, and the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
@@ -92,7 +93,8 @@ export async function* writePages(
   const { support, table, signal, deadline } = context;
   signal?.throwIfAborted();
   const forms = support ? await support.of(table, { signal, deadline }) : { bulk: true, batch: true };
-  const writer = new Writer(optionsOf(context), forms);
+  const options = optionsOf(context);
+  const writer = new Writer(options, forms, support?.experience(table, options) ?? noExperience(options));
   try {
     const read = readInto(writer, rows);
     for (;;) {

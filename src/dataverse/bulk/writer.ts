@@ -1,6 +1,6 @@
 import type { DataverseError } from '../errors.ts';
 import { decide, decideAgain, unknownOutcome, type WriteKind } from './decisions.ts';
-import { Effort } from './effort.ts';
+import { Effort, type Experience } from './effort.ts';
 import { Entries, type Entry } from './entries.ts';
 import { addressByKey } from './keys.ts';
 import type { RowError, RowOutcome } from './outcomes.ts';
@@ -69,7 +69,7 @@ export class Writer {
   #rejected = 0;
   #listeners: (() => void)[] = [];
 
-  constructor(options: WriterOptions, forms: Forms) {
+  constructor(options: WriterOptions, forms: Forms, experience: Experience) {
     this.#window = createWindow(options.order);
     this.#progress = countProgress(options.clock, options.meter, options.total);
     const entries = new Entries({
@@ -85,7 +85,7 @@ export class Writer {
       forms,
       entries,
       send: { ...options, wire: wireForm(options.table, options.strategy) },
-      effort: new Effort(options),
+      effort: new Effort(experience),
       waits: this.#noMoreWaits.signal,
       calls: this.#noMoreCalls.signal,
       decide: (entry, found) => this.#decide(entry, found),

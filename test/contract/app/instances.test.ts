@@ -100,7 +100,8 @@ test('two processes never send more calls at a time than is recommended, and a 4
   expect(await answersTo(true)).toHaveLength(1);
   const served = await answersTo(false);
   expect(served.length).toBeGreaterThan(2 * HINT);
-  expect(served.filter((at) => at < refusedAt + RETRY_AFTER_MS)).toEqual([]);
+  // A writer begins with two calls at a time: the other one of the first may have been under way.
+  expect(served.filter((at) => at < refusedAt + RETRY_AFTER_MS).length).toBeLessThanOrEqual(1);
   const stored = await fetch(`${app.environmentUrl}/emulator/tables/accounts/count`);
   expect(await stored.json()).toEqual({ count: 2 * ROWS });
 }, 30_000);

@@ -1,4 +1,6 @@
+import { noExperience } from '../../../src/dataverse/bulk/effort.ts';
 import type { RowOutcome } from '../../../src/dataverse/bulk/outcomes.ts';
+import type { BulkSupport, Forms } from '../../../src/dataverse/bulk/support.ts';
 import { type WriteItem, writeRows } from '../../../src/dataverse/bulk/write-rows.ts';
 import { createDataverseClient } from '../../../src/dataverse/client.ts';
 import { createPace } from '../../../src/dataverse/pace.ts';
@@ -11,6 +13,12 @@ import { ADDRESSES, type Case, drawCase, type Stored, targetOf } from './cases.t
 import { drawFaults } from './faults.ts';
 import { judge } from './judge.ts';
 import { type Chance, chance } from './random.ts';
+
+/** What a table is said to support, whatever is true. */
+const supportOf = (forms: Forms): BulkSupport => ({
+  of: async () => ({ ...forms }),
+  experience: (_, limits) => noExperience(limits),
+});
 
 /** An environment to write to, and what trials need of it. */
 export interface Arena {
@@ -202,7 +210,7 @@ async function write(
     signal: aborting.signal,
     // Enough rows are bad in some trials for a write to stop by itself.
     stopAt: { share: 1.1, rows: 1_000_000 },
-    ...(forms && { support: { of: async () => ({ ...forms }) } }),
+    ...(forms && { support: supportOf(forms) }),
   } as const;
   try {
     for await (const outcome of writeRows(context, source(items, luck, clock))) {

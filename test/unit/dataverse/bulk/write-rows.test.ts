@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { noExperience } from '../../../../src/dataverse/bulk/effort.ts';
 import type { RowOutcome } from '../../../../src/dataverse/bulk/outcomes.ts';
 import type { WriteProgress } from '../../../../src/dataverse/bulk/progress.ts';
 import { createBulkSupport } from '../../../../src/dataverse/bulk/support.ts';
@@ -216,7 +217,9 @@ describe('the wire form', () => {
   test('is corrected, and remembered, where a bulk message proves unsupported', async () => {
     const world = openWorld({ bulkMessages: false });
     const forms = { bulk: true, batch: true };
-    const outcomes = await world.write(many, { support: { of: async () => forms } });
+    const outcomes = await world.write(many, {
+      support: { of: async () => forms, experience: (_, limits) => noExperience(limits) },
+    });
     expect(new Set(kinds(outcomes))).toEqual(new Set(['created']));
     expect(forms).toEqual({ bulk: false, batch: true });
   });
