@@ -285,20 +285,24 @@ async function measureClient(definitions: string): Promise<Readonly<Record<strin
     }
   }
   const { ready = [], writer = [], stringify = [], upsert = [] } = rates;
-  const few = await load('stream', sink.apiUrl, definitions, 100_000);
-  const many = await load('stream', sink.apiUrl, definitions, 1_000_000);
-  note(
-    `memory: ${Math.round(few.peakMegabytes)} MB at 100,000 rows, ${Math.round(many.peakMegabytes)} MB at 1,000,000`,
-  );
+  const few: number[] = [];
+  const many: number[] = [];
+  for (let turn = 0; turn < RUNS; turn += 1) {
+    for (const [rows, peaks] of [
+      [100_000, few],
+      [1_000_000, many],
+    ] as const) {
+      const { peakMegabytes } = await load('stream', sink.apiUrl, definitions, rows);
+      peaks.push(peakMegabytes);
+      note(`memory: ${Math.round(peakMegabytes)} MB at ${rows} rows`);
+    }
+  }
   await sink.close();
   const memory = figure(
     'peak memory of 1,000,000 rows ÷ 100,000',
     ['<=', 1.2],
-    [many.peakMegabytes / few.peakMegabytes],
-    {
-      megabytesOf1000000: many.peakMegabytes,
-      megabytesOf100000: few.peakMegabytes,
-    },
+    many.map((each, turn) => each / (few[turn] ?? each)),
+    { megabytesOf1000000: median(many), megabytesOf100000: median(few) },
   );
   return {
     P4: figure(
@@ -312,7 +316,7 @@ async function measureClient(definitions: string): Promise<Readonly<Record<strin
         checkedAndLookedUpRowsPerSecond: median(upsert),
       },
     ),
-    P7: { ...memory, reached: memory.reached && many.peakMegabytes < 512 },
+    P7: { ...memory, reached: memory.reached && Math.max(...many) < 512 },
   };
 }
 

@@ -46,7 +46,7 @@ async function* repeatedItems(
   }
 }
 
-/** The same text in one piece: a GUID is put together of many, whose clearing up would count for the writer. */
+/** The same text in one piece, as it comes out of a file: its clearing up would count for the writer. */
 const flat = (text: string): string => Buffer.from(text).toString();
 
 async function created(written: Promise<Written>): Promise<number> {
@@ -77,7 +77,7 @@ async function run(): Promise<Times> {
     case 'writer': {
       const table = await readDefinition(definitions);
       const some = (await allOf(prepared(table, pagesUpTo(ROWS_OF_BODIES)))).flat() as RowToWrite[];
-      const ids = Array.from({ length: rows }, () => flat(newGuid()));
+      const ids = Array.from({ length: rows }, newGuid);
       const numbers = Array.from({ length: rows }, (_, number) => flat(`load-${number}`));
       return measured(() =>
         created(writeWithOurs(sink, table, repeatedItems(some, numbers, ids), { mode: 'create', resolve: false })),
