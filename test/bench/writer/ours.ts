@@ -7,7 +7,7 @@ import { createMetadata } from '../../../src/dataverse/metadata.ts';
 import { createPace } from '../../../src/dataverse/pace.ts';
 import { newMeter } from '../../../src/dataverse/request.ts';
 import type { Table } from '../../../src/dataverse/table.ts';
-import { poolTransport } from '../../../src/dataverse/transport.ts';
+import { poolTransport, type Transport } from '../../../src/dataverse/transport.ts';
 import { toWireRow } from '../../../src/dataverse/values.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { newGuid } from '../../../src/shared/ids.ts';
@@ -22,12 +22,21 @@ export interface Written {
   readonly counts: OutcomeCounts;
   readonly calls: number;
   readonly throttled: number;
+  /** 429s of requests that were sent when one had been answered already. */
+  readonly avoidable: number;
   readonly rejected: readonly RowOutcome[];
 }
 
 /** A connection as the app opens one, to a service that takes any token. */
 function connect(apiUrl: string) {
-  const { transport, close } = poolTransport(new URL(apiUrl).origin, MAX_CONCURRENCY);
+  const { transport: send, close } = poolTransport(new URL(apiUrl).origin, MAX_CONCURRENCY);
+  const refusals: Refusal[] = [];
+  const transport: Transport = async (request) => {
+    const sentAt = performance.now();
+    const answer = await send(request);
+    if (answer.status === 429) refusals.push({ sentAt, answeredAt: performance.now() });
+    return answer;
+  };
   const pace = createPace({ clock: systemClock, maxConcurrency: MAX_CONCURRENCY });
   const client = createDataverseClient({
     apiUrl,
@@ -43,7 +52,7 @@ function connect(apiUrl: string) {
   const support = createBulkSupport(client);
   const definition = (): Promise<Table> =>
     metadata.table('account', { columns: [...COLUMNS, 'parentaccountid'], keyColumns: ['accountnumber'] });
-  return { client, apiPath, pace, support, definition, close };
+  return { client, apiPath, pace, support, definition, refusals, close };
 }
 
 /** What the account table looks like in an environment. */
@@ -52,6 +61,16 @@ export async function readDefinition(apiUrl: string): Promise<Table> {
   const table = await definition();
   await close();
   return table;
+}
+
+interface Refusal {
+  readonly sentAt: number;
+  readonly answeredAt: number;
+}
+
+function avoidable(refusals: readonly Refusal[]): number {
+  const known = Math.min(...refusals.map(({ answeredAt }) => answeredAt));
+  return refusals.filter(({ sentAt }) => sentAt > known).length;
 }
 
 /** How rows are written; upserts look their keys up. */
@@ -71,7 +90,7 @@ export async function writeWithOurs(
   items: AsyncIterable<readonly WriteItem[]>,
   how: How,
 ): Promise<Written> {
-  const { client, apiPath, pace, support, close } = connect(apiUrl);
+  const { client, apiPath, pace, support, refusals, close } = connect(apiUrl);
   const strategy = keyStrategy(table, ['accountnumber']);
   const meter = newMeter();
   const counts = noOutcomes();
@@ -86,7 +105,7 @@ export async function writeWithOurs(
   }
   const ms = performance.now() - startedAt;
   await close();
-  return { ms, counts, calls: meter.calls, throttled: meter.throttled.count, rejected };
+  return { ms, counts, calls: meter.calls, throttled: meter.throttled.count, avoidable: avoidable(refusals), rejected };
 }
 
 /** What the route for bulk upserts does with its input rows: the key and the values are checked against definitions. */
