@@ -29,13 +29,10 @@ export interface StreamingClient extends DataverseClient {
 }
 
 /** A request that is sent as it is, and once. */
-export interface VerbatimRequest
-  extends Pick<
-    DataverseRequest,
-    'method' | 'path' | 'headers' | 'clientRequestId' | 'largestAnswer' | 'signal' | 'deadline'
-  > {
-  readonly body?: string | Buffer;
-}
+export type VerbatimRequest = Pick<
+  DataverseRequest,
+  'method' | 'path' | 'headers' | 'body' | 'clientRequestId' | 'largestAnswer' | 'signal' | 'deadline'
+>;
 
 /** A client that can also hand on what was answered, whatever it is. */
 export interface VerbatimClient {

@@ -2,8 +2,7 @@ import type { DataverseRequest } from './request.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** A request on its way through the policies. */
-export interface Outgoing extends Omit<DataverseRequest, 'body'> {
-  readonly body?: string | Buffer;
+export interface Outgoing extends DataverseRequest {
   /** Counts its tries. */
   readonly trail?: { tries: number; throttled: number };
   /** Whether the caller reads the body. */

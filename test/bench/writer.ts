@@ -13,7 +13,7 @@ import { inPages, readDefinition, upsertWithOurs, type Written } from './writer/
 import { asShown, tuned, type Way } from './writer/peer.ts';
 import { readyRequests, sendReady } from './writer/ready-bodies.ts';
 import { startEmulator, startSink } from './writer/servers.ts';
-import { leastMs, leastWork, optimumWithBadRows } from './writer/theory.ts';
+import { leastLookUps, leastMs, leastWork, optimumWithBadRows } from './writer/theory.ts';
 
 const RUNS = 3;
 const ROWS = 20_000;
@@ -146,13 +146,7 @@ async function measureSpeed(environment: Environment): Promise<Speed> {
 
 /** Rows per second of the best way to find bad rows, look-ups included, half of the rows being there. */
 function optimumRate({ model: of }: Environment): number {
-  const { requests, serverMs } = leastWork(of, { fresh: 500, known: 500 });
-  const writes =
-    requests > 0
-      ? leastWork({ ...of, read: { queryMs: 0, rowMs: 0, keyMs: 0 }, callMs: 0 }, { fresh: 500, known: 500 }).serverMs
-      : 0;
-  // What is left are the look-ups of a thousand keys, and two calls for the rows.
-  const lookUpMs = (serverMs - writes - 2 * of.callMs) / 1000;
+  const lookUpMs = leastLookUps(of, { fresh: 500, known: 500 }).serverMs / 1000;
   const rowMs =
     (optimumWithBadRows(of, 'creates', BAD_SHARE).rowMs + optimumWithBadRows(of, 'updates', BAD_SHARE).rowMs) / 2;
   return (of.dopHint / (rowMs + lookUpMs)) * 1000;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { noExperience } from '../../src/dataverse/bulk/effort.ts';
 import { keyStrategy, matchStrategy } from '../../src/dataverse/bulk/keys.ts';
 import type { RowOutcome } from '../../src/dataverse/bulk/outcomes.ts';
-import { createBulkSupport } from '../../src/dataverse/bulk/support.ts';
+import { type BulkSupport, createBulkSupport } from '../../src/dataverse/bulk/support.ts';
 import { type RowToWrite, type WriteContext, writeRows } from '../../src/dataverse/bulk/write-rows.ts';
 import { createDataverseClient } from '../../src/dataverse/client.ts';
 import { createMetadata } from '../../src/dataverse/metadata.ts';
@@ -174,15 +174,16 @@ describe('rows', () => {
   });
 });
 
-const LIMITS = { batchSize: 1000, targetMs: 10_000 };
-
 describe('an answer that is lost', () => {
   test.each(['before', 'after'])('%s the commit of a create leaves each row once, and created', async (reset) => {
     const by = await byNumber();
     await writer.rule({ match: { message: 'CreateMultiple' }, times: 1, action: { reset } });
     const rows = Array.from({ length: 20 }, (_, at) => row(at, { accountnumber: `${reset}${at}` }, { name: 'Lost' }));
     // As the first write, which sends few rows in one call.
-    const support = { of: async () => ({ bulk: true, batch: true }), experience: () => noExperience(LIMITS) };
+    const support: BulkSupport = {
+      of: async () => ({ bulk: true, batch: true }),
+      experience: (_, limits) => noExperience(limits),
+    };
     const outcomes = await writer.write({ ...by, mode: 'create', support }, rows);
     expect(outcomes.map(({ outcome, id }) => [outcome, id])).toEqual(rows.map(({ newId }) => ['created', newId]));
     const creates = (await writer.messages()).filter((each) => each === 'CreateMultiple');

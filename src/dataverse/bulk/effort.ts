@@ -67,23 +67,14 @@ export const noExperience = ({ batchSize, targetMs }: CallLimits): Experience =>
 
 /** What follows from experience for the next call of one write. */
 export class Effort {
-  readonly #sizes: Experience['sizes'];
-  readonly #bulk: Experience['bulk'];
-  readonly #refused: Experience['refused'];
-  readonly #batch: Experience['batch'];
-  readonly #lastRows: Experience['lastRows'];
-  readonly #judged: Experience['judged'];
+  readonly #known: Experience;
   #rows = 0;
   #bytes = 0;
   #judgedRows = 0;
 
-  constructor({ sizes, bulk, refused, batch, lastRows, judged }: Experience) {
-    this.#sizes = sizes;
-    this.#bulk = bulk;
-    this.#refused = refused;
-    this.#batch = batch;
-    this.#lastRows = lastRows;
-    this.#judged = judged;
+  constructor(experience: Experience) {
+    this.#known = experience;
+    const { judged } = experience;
     // A write of bad rows says nothing of the next; that rows are good as a rule does.
     const weight = judged.bad > judged.rows / 100 ? 0 : Math.min(1, EARLIER_ROWS / Math.max(1, judged.rows));
     judged.rows *= weight;
@@ -95,18 +86,21 @@ export class Effort {
     if (best === 'single') return { rows: 1, form: best };
     const bySize = Math.max(1, Math.floor(BODY_BYTES / this.#bytesPerRow()));
     if (best === 'batch') {
-      return { rows: Math.min(BATCH_OPERATIONS, bySize, this.#sizes[kind].rows(this.#costs(kind).batch)), form: best };
+      return {
+        rows: Math.min(BATCH_OPERATIONS, bySize, this.#known.sizes[kind].rows(this.#costs(kind).batch)),
+        form: best,
+      };
     }
-    const most = Math.min(bySize, this.#sizes[kind].rows(this.#bulk[kind].cost));
+    const most = Math.min(bySize, this.#known.sizes[kind].rows(this.#known.bulk[kind].cost));
     const plan = freshPlan(this.#costs(kind), this.#badShare(), most);
     // Times that are too short to be told apart must not speak for what only bad rows make worth its price.
-    if (this.#judged.bad < 0.5) return { rows: Math.max(plan.rows, Math.min(most, FIRST_CALL)), form: 'bulk' };
+    if (this.#known.judged.bad < 0.5) return { rows: Math.max(plan.rows, Math.min(most, FIRST_CALL)), form: 'bulk' };
     return plan.form === 'bulk' ? plan : { rows: Math.min(BATCH_OPERATIONS, plan.rows), form: 'batch' };
   }
 
   /** Rows below which a call would cost too much for what it carries. */
   fewest(kind: WriteKind): number {
-    const { call, row } = this.#bulk[kind].cost;
+    const { call, row } = this.#known.bulk[kind].cost;
     return Math.max(1, Math.ceil((call * ROWS_WORTH) / row));
   }
 
@@ -130,25 +124,25 @@ export class Effort {
   /** A request took this long and carried its rows out, or told each row's fate. */
   succeeded(kind: WriteKind, form: Form, rows: number, ms: number): void {
     if (form === 'single') return;
-    (form === 'bulk' ? this.#bulk : this.#batch)[kind].measure(rows, ms);
-    this.#sizes[kind].grew(rows);
-    this.#lastRows[kind] = this.#sizes[kind].rows(this.#bulk[kind].cost);
+    (form === 'bulk' ? this.#known.bulk : this.#known.batch)[kind].measure(rows, ms);
+    this.#known.sizes[kind].grew(rows);
+    this.#known.lastRows[kind] = this.#known.sizes[kind].rows(this.#known.bulk[kind].cost);
   }
 
   /** A bulk message took this long and was refused for one of its rows. */
   refused(kind: WriteKind, rows: number, ms: number): void {
-    this.#refused[kind].measure(rows, ms);
+    this.#known.refused[kind].measure(rows, ms);
   }
 
   tooLong(kind: WriteKind, rows: number): void {
-    this.#sizes[kind].shrank(rows);
+    this.#known.sizes[kind].shrank(rows);
   }
 
   /** The service has carried out or refused so many rows by themselves, `bad` of which it refused. */
   judged(rows: number, bad: number): void {
     this.#judgedRows += rows;
-    this.#judged.rows += rows;
-    this.#judged.bad += bad;
+    this.#known.judged.rows += rows;
+    this.#known.judged.bad += bad;
   }
 
   /** Rows of this write that were judged. */
@@ -158,21 +152,21 @@ export class Effort {
 
   /** Rows that a call could have at present, of the kind that has most. */
   get batchSize(): number {
-    return Math.max(...Object.values(this.#lastRows));
+    return Math.max(...Object.values(this.#known.lastRows));
   }
 
   #costs(kind: WriteKind): IsolationCosts {
-    const bulk = this.#bulk[kind].cost;
+    const bulk = this.#known.bulk[kind].cost;
     return {
       bulk,
-      refused: this.#refused[kind].measured ?? bulk,
-      batch: this.#batch[kind].measured ?? { call: bulk.call, row: bulk.row * OPERATION_FACTOR },
+      refused: this.#known.refused[kind].measured ?? bulk,
+      batch: this.#known.batch[kind].measured ?? { call: bulk.call, row: bulk.row * OPERATION_FACTOR },
     };
   }
 
   /** One bad row in 300 is assumed, with the weight of 60 rows seen: the first bad ones say little of the share. */
   #badShare(): number {
-    return (this.#judged.bad + 0.2) / (this.#judged.rows + 60);
+    return (this.#known.judged.bad + 0.2) / (this.#known.judged.rows + 60);
   }
 
   #bytesPerRow(): number {

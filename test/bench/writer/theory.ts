@@ -25,15 +25,19 @@ const KEYS_OF_QUERY = 500;
  * full pages, then the rows go by id in full CreateMultiple and UpdateMultiple. (UpsertMultiple does not tell which.)
  */
 export function leastWork(model: ServiceModel, { fresh, known }: Rows): LeastWork {
-  const keys = fresh + known;
   return together(model, [
-    [
-      Math.ceil(keys / KEYS_OF_QUERY),
-      { queries: Math.ceil(keys / KEYS_OF_QUERY), rowsRead: known, keysLookedUp: keys },
-    ],
+    lookUps({ fresh, known }),
     [Math.ceil(fresh / ROWS_OF_CALL), { creates: fresh }],
     [Math.ceil(known / ROWS_OF_CALL), { updates: known }],
   ]);
+}
+
+/** The part of it that looks the keys up. */
+export const leastLookUps = (model: ServiceModel, rows: Rows): LeastWork => together(model, [lookUps(rows)]);
+
+function lookUps({ fresh, known }: Rows): readonly [number, Partial<Effort>] {
+  const queries = Math.ceil((fresh + known) / KEYS_OF_QUERY);
+  return [queries, { queries, rowsRead: known, keysLookedUp: fresh + known }];
 }
 
 /** So many requests of a kind, with the effort of all of them. */
