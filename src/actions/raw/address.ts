@@ -33,11 +33,12 @@ export function parseAddress(text: string, query: RawQuery = {}): RawAddress {
   if (text.includes('#')) refusePath('The path holds a fragment.');
   const cut = text.indexOf('?');
   const path = (cut < 0 ? text : text.slice(0, cut)).replace(/^\//, '');
-  if (/^[a-z][a-z0-9+.-]*:/i.test(path)) refusePath('The path names a scheme; the host is fixed.');
+  refuseScheme(path);
   const [, version, below = path] = /^api\/data\/(v9\.[0-2])(?:\/(.*))?$/i.exec(path) ?? [];
   if (version === undefined && /^api(\/|$)/i.test(path)) refusePath('The path names no version that is served.');
   const own = version !== undefined && below === path ? '' : below;
   const segments = own === '' ? [] : own.replace(/\/$/, '').split('/').map(segment);
+  refuseScheme(segments[0] ?? '');
   const address = {
     version: version?.toLowerCase(),
     segments,
@@ -46,6 +47,10 @@ export function parseAddress(text: string, query: RawQuery = {}): RawAddress {
   if (writeAddress(address).length > LONGEST)
     refuse('path', 'pathTooLong', `The path is longer than ${LONGEST} characters.`);
   return address;
+}
+
+function refuseScheme(path: string): void {
+  if (/^[a-z][a-z0-9+.-]*:/i.test(path)) refusePath('The path names a scheme; the host is fixed.');
 }
 
 /** A part of the path, decoded once; what it would become with more decoding must not lead anywhere else either. */
